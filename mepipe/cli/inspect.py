@@ -1,0 +1,56 @@
+"""mepipe inspect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+ON_A_SHEET = 9
+
+
+@click.command(
+    "inspect",
+    epilog="Examples: mepipe inspect 006_1_2 --dataset samm; mepipe inspect --dataset samm (a contact sheet).",
+)
+@click.argument("sample", required=False)
+@click.option("--dataset", "-d", help="The database.  [default: the only one in the store]")
+@click.option("--recipe", "-r", help="The recipe whose features to show.  [default: as last extracted]")
+@click.option("--store", help="The store, a folder.  [default: cache/features.zarr]")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to write the PNG.  [default: cache/pictures/<dataset>-<sample>.png]",
+)
+def command(
+    sample: str | None, dataset: str | None, recipe: str | None, store: str | None, output: Path | None
+) -> None:
+    """Write one picture that shows a sample's features; without SAMPLE, a contact sheet of several samples."""
+    from mepipe import settings
+    from mepipe import store as stores
+    from mepipe.errors import UsageError
+    from mepipe.names import nearest
+    from mepipe.view import sample as pictures
+
+    opened = stores.open(store or settings.load().store)
+    known = opened.datasets()
+    if dataset is None:
+        if len(known) != 1:
+            msg = f"Which database? Say --dataset NAME. {opened.root} has: {', '.join(known) or 'none'}."
+            raise UsageError(msg)
+        dataset = known[0]
+    features = opened.features(dataset, recipe)
+    ids = next(iter(features.values())).ids
+    if sample is not None and sample not in ids:
+        msg = f"No sample {sample!r} in {dataset}.{nearest(sample, ids)}"
+        raise UsageError(msg)
+    if sample is None:
+        chosen = ids[:: max(1, -(-len(ids) // ON_A_SHEET))]
+        figure = pictures.sheet([pictures.gather(features, s) for s in chosen], dataset)
+    else:
+        figure = pictures.one(pictures.gather(features, sample), dataset)
+    path = output or Path("cache/pictures") / f"{dataset}-{sample or 'sheet'}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    click.echo(f"{'Contact sheet' if sample is None else 'Picture'}: {path}")

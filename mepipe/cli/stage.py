@@ -1,0 +1,57 @@
+"""The commands of the stages, derived from their declarations: one node of a recipe, parameters as options."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args, get_origin
+
+import click
+from pydantic.fields import FieldInfo
+
+from mepipe.cli import extracting
+from mepipe.errors import UsageError
+from mepipe.stages import declare
+
+
+def _option(name: str, field: FieldInfo) -> click.Option:
+    flag = f"--{name.replace('_', '-')}"
+    text = f"{field.description} [stage's default: {field.default}]"
+    if field.annotation is bool:
+        return click.Option([f"{flag}/--no-{name.replace('_', '-')}"], default=None, help=text)
+    if get_origin(field.annotation) is Literal:
+        return click.Option([flag], type=click.Choice(get_args(field.annotation)), help=text)
+    return click.Option([flag], type=field.annotation, help=text)
+
+
+def command(name: str) -> click.Command:
+    """The command of a stage."""
+    stage = declare.get(name)
+
+    @extracting.options
+    @click.option("--node", help="Which node of the recipe, where several are of this stage.")
+    def run(node: str | None, **given: Any) -> None:
+        shared = {key: given.pop(key) for key in list(given) if key in extracting.Request.__dataclass_fields__}
+        request = extracting.Request(**shared)
+        _run(stage, request, node, {k: v for k, v in given.items() if v is not None})
+
+    parameters = [_option(n, f) for n, f in stage.params.model_fields.items()]
+    click_command = click.command(name, help=stage.summary)(run)
+    click_command.params.extend(parameters)
+    return click_command
+
+
+def _run(stage: declare.Stage, request: extracting.Request, node: str | None, given: dict[str, Any]) -> None:
+    from mepipe.recipe.model import load
+    from mepipe.recipe.resolve import resolve
+
+    recipe = load(request.recipe)
+    candidates = [n for n, spec in recipe.nodes.items() if spec.stage == stage.name]
+    chosen = node or next(iter(sorted(candidates, key=lambda n: not recipe.nodes[n].store)), None)
+    if chosen not in candidates or chosen is None:
+        known = ", ".join(candidates) or "none"
+        msg = f"Recipe {recipe.name!r} has no {stage.name} node {chosen or ''}; it has: {known}."
+        raise UsageError(msg)
+    spec = recipe.nodes[chosen]
+    if not spec.store:
+        recipe = recipe.model_copy(update={"nodes": {**recipe.nodes, chosen: spec.model_copy(update={"store": True})}})
+    nodes = resolve(recipe, {chosen: given})
+    extracting.run(request, f"{recipe.name}+{chosen}", nodes, [chosen])

@@ -1,0 +1,1 @@
+"""Releases and manifests: what a database distributes, and the table of samples that mepipe makes of it."""

@@ -1,0 +1,170 @@
+"""The manifest: a table of samples, one row each, kept as CSV so that it can be read, reviewed and diffed.
+
+Columns. Required: `clip` (video file or folder of frames, relative to the database's root, or for anyone's own
+manifest to the folder the CSV lies in), `onset`, `apex` (may be empty), `offset` (frame numbers, as the database
+numbers its frames; for a video, 0-based), `fps`. Optional: `id` (default: the clip's name), `subject` (default:
+the id), `emotion`, `aus` (as annotated), `note` (what was corrected, and why).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from mepipe.errors import MepipeError
+
+REQUIRED = ("clip", "onset", "apex", "offset", "fps")
+COLUMNS = ("id", "subject", "clip", "onset", "apex", "offset", "fps", "emotion", "aus", "note")
+_SAFE_ID = re.compile(r"[\w.()+ -]+")
+
+
+class Sample(BaseModel):
+    """One annotated micro-expression: a row of the manifest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    subject: str
+    clip: str
+    onset: int = Field(ge=0)
+    apex: int | None = Field(default=None, ge=0)
+    offset: int = Field(ge=0)
+    fps: float = Field(gt=0, le=100_000)
+    emotion: str = ""
+    aus: str = ""
+    note: str = ""
+
+    @field_validator("id")
+    @classmethod
+    def _id_is_a_name(cls, value: str) -> str:
+        if not _SAFE_ID.fullmatch(value) or value.strip(". ") == "":
+            msg = "letters, digits and . _ - + ( ) only"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("clip")
+    @classmethod
+    def _clip_stays_inside(cls, value: str) -> str:
+        path = PurePosixPath(value.replace("\\", "/"))
+        if not value or path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", value):
+            msg = "a path inside the root, not absolute and without '..'"
+            raise ValueError(msg)
+        return str(path)
+
+    @field_validator("fps")
+    @classmethod
+    def _fps_is_finite(cls, value: float) -> float:
+        if not math.isfinite(value):
+            msg = "a finite number"
+            raise ValueError(msg)
+        return value
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Sample:
+        if self.onset > self.offset:
+            msg = f"onset {self.onset} lies after offset {self.offset}"
+            raise ValueError(msg)
+        if self.apex is not None and not self.onset <= self.apex <= self.offset:
+            msg = f"apex {self.apex} lies outside onset {self.onset} .. offset {self.offset}"
+            raise ValueError(msg)
+        return self
+
+
+def _whole(text: str) -> str:
+    """'118.0', as spreadsheets and pandas write it, is 118; anything else is left for the model to judge."""
+    return text[:-2] if re.fullmatch(r"-?\d+\.0", text) else text
+
+
+def _row(record: dict[str, str], where: str) -> Sample:
+    values: dict[str, str | None] = {k: (v or "").strip() for k, v in record.items()}
+    for name in ("onset", "apex", "offset"):
+        values[name] = _whole(values.get(name) or "")
+    values["apex"] = values["apex"] or None
+    values["id"] = values.get("id") or PurePosixPath((values["clip"] or "").replace("\\", "/")).stem
+    values["subject"] = values.get("subject") or values["id"]
+    try:
+        return Sample.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        got = f" (got {values.get(field)!r})" if field else ""
+        problem = first["msg"].removeprefix("Value error, ")
+        msg = f"{where}: {field + ': ' if field else ''}{problem}{got}. Correct this row."
+        raise MepipeError(msg) from None
+
+
+def _check_header(header: Sequence[str], name: str) -> None:
+    missing = [c for c in REQUIRED if c not in header]
+    unknown = [c for c in header if c not in COLUMNS]
+    if missing or unknown or len(set(header)) != len(header):
+        found = ", ".join(map(repr, header)) or "nothing"
+        what = "; ".join(
+            part
+            for part in (
+                f"missing {', '.join(missing)}" if missing else "",
+                f"unknown {', '.join(map(repr, unknown))}" if unknown else "",
+                "a column twice" if len(set(header)) != len(header) else "",
+            )
+            if part
+        )
+        msg = f"{name}: columns are {found}: {what}. Required: {', '.join(REQUIRED)}; known: {', '.join(COLUMNS)}."
+        raise MepipeError(msg)
+
+
+def parse(text: str, name: str = "manifest") -> list[Sample]:
+    """The samples of a manifest's text, in order; MepipeError names the row that is wrong."""
+    reader = csv.DictReader(io.StringIO(text.lstrip("\ufeff")), strict=True)
+    samples: list[Sample] = []
+    seen: dict[str, int] = {}
+    try:
+        _check_header([h.strip() for h in reader.fieldnames or []], name)
+        reader.fieldnames = [h.strip() for h in reader.fieldnames or []]
+        for record in reader:
+            where = f"{name}, line {reader.line_num}"
+            if None in record or None in record.values():
+                msg = f"{where}: {len(reader.fieldnames)} values expected, as in the header. Correct this row."
+                raise MepipeError(msg)
+            sample = _row(record, where)
+            if sample.id in seen:
+                msg = f"{where}: id {sample.id!r} stands in line {seen[sample.id]} too. Give each sample its own id."
+                raise MepipeError(msg)
+            seen[sample.id] = reader.line_num
+            samples.append(sample)
+    except csv.Error as error:
+        msg = f"{name}, line {reader.line_num}: not CSV ({error}). Save it as comma-separated text."
+        raise MepipeError(msg) from None
+    if not samples:
+        msg = f"{name}: no samples. Add a row for each, under the header."
+        raise MepipeError(msg)
+    return samples
+
+
+def read(path: Path) -> list[Sample]:
+    """The samples of a manifest file, in order. MepipeError names file, line, what was expected and what to do."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        msg = f"No manifest at {path}. Make it with: mepipe manifest build {path.stem}"
+        raise MepipeError(msg) from None
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{path}: cannot be read ({error}). A manifest is UTF-8 text."
+        raise MepipeError(msg) from None
+    return parse(text, str(path))
+
+
+def dump(samples: Iterable[Sample]) -> str:
+    """A manifest's text: the inverse of `parse`."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for sample in samples:
+        row = sample.model_dump()
+        row["fps"] = f"{sample.fps:g}"
+        writer.writerow({k: "" if row[k] is None else row[k] for k in COLUMNS})
+    return out.getvalue()

@@ -1,0 +1,1 @@
+"""The models: one module each, and the backbones that they share."""

@@ -1,0 +1,109 @@
+"""The large models that the trainers adapt, and where their weights lie.
+
+Weights are files that a person put there: nothing is downloaded. A checkpoint is a state dict (.safetensors, or .pth
+read with `weights_only=True`, which is how timm opens it), so nothing in it is executed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import timm
+import torch
+from timm.models.vision_transformer import VisionTransformer
+
+from mepipe.errors import MepipeError, UsageError
+
+RANDOM = "random"
+SUFFIXES = (".safetensors", ".pth", ".bin")
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """What a backbone's name stands for: its size in pixels, and its pretrained checkpoint in timm, if it has one."""
+
+    name: str
+    size: int
+    checkpoint: str | None
+
+
+BACKBONES = {
+    "vit-b16": Backbone("vit-b16", 224, "vit_base_patch16_224.augreg_in21k"),
+    # For tests and the demo: learns in seconds on a CPU, and has no pretrained weights.
+    "tiny": Backbone("tiny", 112, None),
+}
+
+
+def backbone(name: str) -> Backbone:
+    """The backbone of that name; UsageError lists the names there are."""
+    if name not in BACKBONES:
+        msg = f"No backbone {name!r}. There are: {', '.join(BACKBONES)}."
+        raise UsageError(msg)
+    return BACKBONES[name]
+
+
+def weights_file(name: str, where: str | Path | None = None) -> Path:
+    """The checkpoint file of a backbone: `where` (a file, or a folder that holds it under its timm name), by default
+    $MEPIPE_WEIGHTS, by default the folder `weights`. MepipeError says which file, from where, and where to put it.
+    """
+    chosen = backbone(name)
+    if chosen.checkpoint is None:
+        msg = f"Backbone {name!r} has no pretrained weights. Ask for random ones by name: --weights {RANDOM}."
+        raise UsageError(msg)
+    root = Path(where or os.environ.get("MEPIPE_WEIGHTS") or "weights").expanduser()
+    if root.is_file():
+        return root
+    for suffix in SUFFIXES:
+        if (root / f"{chosen.checkpoint}{suffix}").is_file():
+            return root / f"{chosen.checkpoint}{suffix}"
+    msg = (
+        f"No weights for backbone {name!r}: neither {chosen.checkpoint}.safetensors nor .pth in {root.absolute()}.\n"
+        f"Download model.safetensors of https://huggingface.co/timm/{chosen.checkpoint} and put it there under that name, "
+        f"or name its folder or file in MEPIPE_WEIGHTS or --weights. "
+        f"--weights {RANDOM} trains without pretraining, which is not what the paper does."
+    )
+    raise MepipeError(msg)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _empty(name: str) -> VisionTransformer:
+    """The architecture with freshly drawn weights, without a classification head."""
+    checkpoint = backbone(name).checkpoint
+    if checkpoint is not None:
+        return timm.create_model(checkpoint, pretrained=False, num_classes=0)
+    return VisionTransformer(
+        img_size=backbone(name).size, patch_size=16, embed_dim=64, depth=2, num_heads=4, num_classes=0
+    )
+
+
+def build(name: str, weights: Path | None, seed: int = 0) -> VisionTransformer:
+    """A timm VisionTransformer without head: images [B, 3, S, S] in -1..1 -> class token [B, width], eval mode.
+
+    `weights` is a checkpoint file; None draws them at random from `seed`, leaving torch's own generator as it was.
+    MepipeError when the file is not a checkpoint of this backbone.
+    """
+    if weights is None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return _empty(name).eval()
+    checkpoint = backbone(name).checkpoint
+    try:
+        # The only way in timm that drops a checkpoint's own head and takes .pth and .safetensors alike.
+        model = timm.create_model(
+            checkpoint, pretrained=True, pretrained_cfg_overlay={"file": str(weights)}, num_classes=0
+        )
+    except Exception as error:  # timm, torch and safetensors each raise what they like on a bad file
+        msg = (
+            f"{weights} does not load as {checkpoint} ({type(error).__name__}: {str(error).splitlines()[0][:200]}). "
+            f"Expected the file of https://huggingface.co/timm/{checkpoint}; download it again."
+        )
+        raise MepipeError(msg) from error
+    return model.eval()

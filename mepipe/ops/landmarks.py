@@ -1,0 +1,107 @@
+"""Facial landmarks: 478 points per face, by MediaPipe Face Mesh.
+
+Anything callable as `landmarker(frame) -> float32 [478, 2] | None` can take its place in `align`.
+
+Source: Kartynnik et al., "Real-time Facial Surface Geometry from Monocular Video on Mobile GPUs" (CVPRW 2019); the
+iris points 468..477 are those of Grishchenko et al., "Attention Mesh" (CVPRW 2020). Index constants are positions
+in that mesh; left and right are the viewer's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from types import TracebackType
+
+import numpy as np
+
+from mepipe.errors import UsageError
+
+N_LANDMARKS = 478
+# The outline of the face, clockwise from the middle of the forehead (mediapipe's FACEMESH_FACE_OVAL, put in order).
+FACE_OVAL = (
+    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
+    152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
+)  # fmt: skip
+# Eye corners of the left and of the right eye in the picture, outer and inner.
+LEFT_EYE = (33, 133)
+RIGHT_EYE = (263, 362)
+# Where the width of a face is measured: in front of the ears, at the height of the eyes.
+FACE_SIDES = (127, 356)
+
+Landmarker = Callable[[np.ndarray], "np.ndarray | None"]
+
+
+class FaceMesh:
+    """Finds the most prominent face of a frame: uint8 [H, W, C] -> float32 [478, 2] in pixels, or None.
+
+    C is 1 or 3 (RGB). Every frame is searched on its own (no tracking), so the answer does not depend on what was
+    asked before. A face narrower than about 50 px, or a small part of the picture, is often not found: the built-in
+    detector is the short-range one. That a face is found does not say that it is visible: with a hand before it,
+    landmarks are still given. Pixel (0, 0) has its centre at (0, 0).
+
+    Use it as a context manager, or `close` it: it holds an inference graph and its threads.
+    """
+
+    def __init__(self) -> None:
+        from mediapipe.python.solutions.face_mesh import FaceMesh as Mesh
+
+        with _quiet_stderr():
+            self._mesh = Mesh(static_image_mode=True, refine_landmarks=True, max_num_faces=1)
+            # The graph starts in threads of its own; an answer means that it has started (and said so).
+            self._mesh.process(np.zeros((64, 64, 3), np.uint8))
+        self._chatty = True  # until each of its models has run once, which takes a face
+
+    def __call__(self, frame: np.ndarray) -> np.ndarray | None:
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] not in (1, 3):
+            msg = (
+                f"A frame must be uint8 [height, width, 1 or 3], not {frame.dtype} {list(frame.shape)}.\n"
+                "Decode it with mepipe.datasets.clips, or convert it first."
+            )
+            raise UsageError(msg)
+        height, width = frame.shape[:2]
+        rgb = np.ascontiguousarray(np.broadcast_to(frame, (height, width, 3)))
+        with _quiet_stderr() if self._chatty else nullcontext():
+            faces = self._mesh.process(rgb).multi_face_landmarks
+        if not faces:
+            return None
+        self._chatty = False
+        points = np.array([(p.x, p.y) for p in faces[0].landmark], np.float64)
+        # Fractions of the picture's extent, whose edge lies half a pixel outside the first pixel's centre.
+        return (points * (width, height) - 0.5).astype(np.float32)
+
+    def close(self) -> None:
+        """Frees the inference graph."""
+        self._mesh.close()
+
+    def __enter__(self) -> FaceMesh:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Drops what is written to file descriptor 2.
+
+    MediaPipe's C++ side notes there what it builds, past any log level that can be set from Python, once per
+    process and worker: a hundred lines for nothing. Its errors come as exceptions.
+    """
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as sink:  # noqa: PTH123: a device, not a file
+        os.dup2(sink.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def face_width(landmarks: np.ndarray) -> float:
+    """Distance in pixels between the sides of the face, landmarks 127 and 356, of [478, 2]."""
+    left, right = landmarks[list(FACE_SIDES)].astype(np.float64)
+    return float(np.hypot(*(right - left)))

@@ -1,0 +1,137 @@
+"""One task: one sample, all of its nodes. The clip is decoded once, the DAG walked in memory, features written."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mepipe.clip import Clip
+from mepipe.datasets import clips
+from mepipe.errors import MepipeError, SampleError
+from mepipe.recipe.model import SOURCE
+from mepipe.recipe.resolve import Resolved, needed
+from mepipe.run.fingerprint import fingerprint
+from mepipe.run.plan import Plan, Task
+from mepipe.stages.declare import Source
+from mepipe.store.feature import Feature
+from mepipe.store.ledger import Record
+
+
+@dataclass
+class Outcome:
+    """What became of a task: {node: reason} of what failed, seconds by stage, bytes written."""
+
+    sample: str
+    failed: dict[str, str] = field(default_factory=dict)
+    done: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    written: int = 0
+
+
+@dataclass(frozen=True)
+class _Failure:
+    reason: str
+    final: bool
+
+
+def run(plan: Plan, task: Task) -> Outcome:
+    """Compute and store what a task wants. Never raises for what is the sample's fault, or a stage's."""
+    outcome = Outcome(task.sample.id)
+    results: dict[str, Any] = {SOURCE: _open(plan.root, task)}
+    order = needed(plan.nodes, task.wanted)
+    for step, name in enumerate(order):
+        node = plan.nodes[name]
+        start = time.perf_counter()
+        results[name] = _compute(node, results[node.input])
+        outcome.seconds[node.stage.name] += time.perf_counter() - start
+        if name in task.wanted:
+            start = time.perf_counter()
+            _keep(plan, task, node, results[name], outcome)
+            outcome.seconds["store"] += time.perf_counter() - start
+        later = {plan.nodes[n].input for n in order[step + 1 :]}
+        results = {n: r for n, r in results.items() if n in later}
+    return outcome
+
+
+def _open(root: Path, task: Task) -> Source | _Failure:
+    sample = task.sample
+    try:
+        frames = clips.open_clip(root / sample.clip, sample.onset, sample.offset)
+    except Exception as error:
+        return _failure(error, "decode")
+    return Source(frames, sample.onset, sample.apex, sample.offset, sample.fps)
+
+
+def _failure(error: Exception, where: str) -> _Failure:
+    if isinstance(error, MepipeError):
+        return _Failure(str(error), isinstance(error, SampleError))
+    return _Failure(f"{where}: unexpected {type(error).__name__}: {error}", False)
+
+
+def _compute(node: Resolved, given: Any) -> Any:
+    """The value of a node, or a _Failure: its own, or that of what feeds it."""
+    if isinstance(given, _Failure):
+        return given
+    try:
+        value = node.stage.compute(given, node.params)
+        frames = value.frames if isinstance(value, Clip) else value
+        output = node.output
+        if frames.dtype != output.dtype or frames.ndim != len(output.dims):
+            msg = f"gave {frames.dtype} with {frames.ndim} axes, and {output.dtype} {output.dims} is declared"
+            raise TypeError(msg)
+        if frames.dtype.kind == "f" and not np.isfinite(frames).all():
+            msg = f"{node.stage.name}: the result is not finite. Look at the clip with mepipe inspect."
+            raise SampleError(msg)
+    except Exception as error:
+        return _failure(error, node.stage.name)
+    return value
+
+
+@cache
+def _feature(root: Path, path: str) -> Feature:
+    return Feature(root, path)  # kept open from task to task
+
+
+def _stored(value: Any, dtype: str) -> np.ndarray:
+    """The array as it goes on the disk; rounded and clipped where it becomes uint8."""
+    frames = value.frames if isinstance(value, Clip) else value
+    if dtype == "uint8" and frames.dtype != np.uint8:
+        frames = np.clip(np.rint(frames), 0, 255)
+    return np.ascontiguousarray(frames.astype(dtype))
+
+
+def quarantine(plan: Plan, task: Task, reason: str) -> Outcome:
+    """Record that a task cannot be run at present, for every feature it was to give."""
+    outcome = Outcome(task.sample.id)
+    for name in task.wanted:
+        _keep(plan, task, plan.nodes[name], _Failure(reason, final=False), outcome)
+    return outcome
+
+
+def _keep(plan: Plan, task: Task, node: Resolved, value: Any, outcome: Outcome) -> None:
+    """Data first, record last."""
+    feature = _feature(plan.store.root, f"{plan.snapshot}/{node.folder}")
+    sample = task.sample.id
+    about: dict[str, Any] = {
+        "sample": sample,
+        "fingerprint": fingerprint(task.sample, plan.frames[task.index], node.reads),
+        "turn": task.wanted[node.name],
+        "seconds": round(outcome.seconds[node.stage.name], 4),
+        "host": socket.gethostname(),
+        "time": time.time(),
+    }
+    if isinstance(value, _Failure):
+        outcome.failed[node.name] = value.reason
+        feature.ledger.append([Record(state="failed", reason=value.reason, final=value.final, **about)])
+        return
+    array = _stored(value, str(node.dtype))
+    feature.ledger.append([Record(state="done", digest=feature.write(sample, array), **about)])
+    outcome.done.append(node.name)
+    outcome.written += array.nbytes

@@ -1,0 +1,71 @@
+"""Face alignment: one crop per clip, every frame brought rigidly onto the onset."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from mepipe.clip import Clip
+from mepipe.stages.declare import Annotation, Output, Params, Shape, Source, Stage
+
+
+class AlignParams(Params):
+    """Parameters of align."""
+
+    size: int = Field(224, ge=64, le=1024, description="Width and height of the crop, pixels.")
+    margin: float = Field(0.15, ge=0, le=1, description="Room around the face, as a share of its size.")
+    stabilise: bool = Field(True, description="Undo rigid head motion against the onset frame.")
+    min_face: int = Field(40, ge=16, description="Faces narrower than this in the recording are refused, pixels.")
+
+
+def compute(source: Source, params: AlignParams) -> Clip:
+    """Crop the face once per clip and undo rigid head motion against the onset frame."""
+    from mepipe.ops.align import align
+    from mepipe.ops.landmarks import FaceMesh
+
+    aligned = align(
+        source.frames,
+        FaceMesh(),
+        size=params.size,
+        margin=params.margin,
+        stabilise=params.stabilise,
+        min_face=params.min_face,
+    )
+    frames = aligned.frames if aligned.frames.shape[-1] == 3 else np.repeat(aligned.frames, 3, axis=-1)
+    return Clip(
+        frames=frames,
+        position=aligned.numbers.astype(np.float64),
+        fps=source.fps,
+        onset=source.onset,
+        apex=source.apex,
+        offset=source.offset,
+        landmarks=aligned.landmarks,
+    )
+
+
+def _shape(params: AlignParams, source: Shape) -> Shape:
+    return (params.size, params.size, 3)
+
+
+def _timeline(params: AlignParams, annotation: Annotation, position: np.ndarray) -> np.ndarray:
+    return position
+
+
+STAGE = Stage(
+    name="align",
+    version=1,
+    params=AlignParams,
+    inputs=("source",),
+    output=lambda params: Output(
+        kind="clip",
+        dims=("frame", "y", "x", "channel"),
+        dtype="uint8",
+        units="grey level, 0..255",
+        shows_face=True,
+        channels=("red", "green", "blue"),
+    ),
+    compute=compute,
+    shape=_shape,
+    timeline=_timeline,
+    libraries=("mediapipe", "opencv-contrib-python"),
+)

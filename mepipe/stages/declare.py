@@ -1,0 +1,116 @@
+"""What a stage declares. Its command, recipe schema, cache key, Zarr array and documentation all follow from this.
+
+A stage is one module in this package: a parameter model, a function from arrays to an array, and `STAGE`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from mepipe.errors import UsageError
+from mepipe.names import nearest
+from mepipe.stages import names
+
+Kind = Literal["source", "clip", "flow", "array"]
+Shape = tuple[int, ...]
+
+
+class Params(BaseModel):
+    """Parameters of a stage: typed, frozen, closed. Every field has a description, bounds and a default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NoParams(Params):
+    """A stage without parameters."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a stage that reads a recording is given: frames are decoded as they are asked for, each once.
+
+    frames: iterable of (frame number, uint8 [H, W, C]) from onset to offset.
+    onset, apex, offset: frame numbers; apex is None where the database has none. fps: frames per second.
+    """
+
+    frames: Iterable[tuple[int, np.ndarray]]
+    onset: int
+    apex: int | None
+    offset: int
+    fps: float
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """What is known of a sample before a frame is read."""
+
+    onset: int
+    apex: int | None
+    offset: int
+    fps: float
+
+
+@dataclass(frozen=True)
+class Output:
+    """The array of one sample: dims without `sample`, dtype, units, names along `channel`."""
+
+    kind: Kind
+    dims: tuple[str, ...]
+    dtype: str
+    units: str
+    shows_face: bool
+    channels: tuple[str, ...] = ()
+
+
+def _nothing(params: Any) -> tuple[str, ...]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A pure function of arrays with typed parameters and a version.
+
+    version: raised whenever the same input and parameters would give other values.
+    inputs: the kind that each input must have.
+    output: of one sample; a function of the parameters.
+    compute: (inputs..., params) -> Clip where the output's kind is `clip`, else an array of the declared dims.
+    shape: (params, inputs' shapes...) -> shape without the frame axis.
+    timeline: (params, annotation, first input's frame numbers) -> the frame number that each output frame
+        stands for, float64; None where the output has no frame axis.
+    reads: manifest fields (beside onset and offset, which choose the frames) that the output depends on.
+    libraries: distributions whose version changes the values.
+    """
+
+    name: str
+    version: int
+    params: type[Params]
+    inputs: tuple[Kind, ...]
+    output: Callable[[Any], Output]
+    compute: Callable[..., Any]
+    shape: Callable[..., Shape]
+    timeline: Callable[[Any, Annotation, np.ndarray], np.ndarray] | None = None
+    reads: Callable[[Any], tuple[str, ...]] = _nothing
+    libraries: tuple[str, ...] = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return get, (self.name,)  # between processes a stage travels as its name
+
+    @property
+    def summary(self) -> str:
+        """One line for help and documentation: the first of the compute function's docstring."""
+        return (self.compute.__doc__ or "").strip().splitlines()[0]
+
+
+def get(name: str) -> Stage:
+    """The stage of that name; UsageError names the nearest where there is none."""
+    if name not in names():
+        msg = f"No stage {name!r}.{nearest(name, names())} Stages: {', '.join(names())}."
+        raise UsageError(msg)
+    stage: Stage = importlib.import_module(f"mepipe.stages.{name.replace('-', '_')}").STAGE
+    return stage

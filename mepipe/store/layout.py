@@ -1,0 +1,154 @@
+"""Building the frozen parts of a store: the root, a snapshot with its samples, a feature's empty arrays.
+
+Each is made in a private folder and renamed in whole, so it is there or it is not; of two makers one wins, and
+the other uses the winner's. Nothing here is edited afterwards: no array grows, no attribute changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from zarr.codecs import Crc32cCodec
+
+from mepipe.errors import MepipeError
+from mepipe.store import files
+
+FORMAT = 1
+FRAMES_PER_CHUNK = 16  # where clips differ in length: a chunk's shape must not depend on which clips there are
+EMPTY_GROUP: dict[str, Any] = {"zarr_format": 3, "node_type": "group", "attributes": {}}
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """What the skeleton of a feature is made of.
+
+    folder: `<node>-<first 8 of the key>`. dims, shape: of the largest sample, without `sample`.
+    positions: for each sample the frame numbers along `frame`; None where there is no such axis.
+    varying: whether clips may differ in length (under any manifest, not only this one).
+    attributes: key, stage, params, lineage, units...: plain JSON.
+    """
+
+    folder: str
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: str
+    channels: tuple[str, ...]
+    positions: Sequence[np.ndarray] | None
+    varying: bool
+    attributes: Mapping[str, Any]
+
+
+def create_root(root: Path) -> None:
+    """Make an empty store where there is none; MepipeError where something else is there."""
+    marker = root / "zarr.json"
+    if not marker.exists():
+        if root.is_dir() and any(not p.name.startswith(".") and p.name != "refs" for p in root.iterdir()):
+            msg = f"{root} is a folder with other things in it, not a store. Name an empty or a new folder."
+            raise MepipeError(msg)
+        try:
+            files.make_folder(root)
+        except OSError as error:
+            msg = f"{root}: no store can be made there ({error.strerror}). Name a folder that can be written."
+            raise MepipeError(msg) from None
+        content = {**EMPTY_GROUP, "attributes": {"mepipe_store": FORMAT}}
+        files.write(marker, json.dumps(content).encode())
+    make_plain_folder(root / "refs")
+
+
+def make_plain_folder(folder: Path) -> None:
+    """A folder for mepipe's own files that Zarr readers see as an empty group."""
+    if not (folder / "zarr.json").exists():
+        files.make_folder(folder)
+        files.write(folder / "zarr.json", json.dumps(EMPTY_GROUP).encode())
+
+
+def snapshot_name(dataset: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """`<dataset>@<8 hex>`: the identity of these samples with these fingerprints, in this order."""
+    text = json.dumps(list(rows), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return f"{dataset}@{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def create_snapshot(root: Path, dataset: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """Freeze a manifest's samples; returns the snapshot's name. rows: manifest fields and `frames`, their digest."""
+    name = snapshot_name(dataset, rows)
+    if not (root / name).is_dir():
+        private = files.private_name(root / name)
+        group = zarr.open_group(private, mode="w", zarr_format=3)
+        group.attrs.update({"dataset": dataset, "mepipe_store": FORMAT})
+        for column in rows[0]:
+            values = [row[column] for row in rows]
+            if column in ("onset", "apex", "offset"):
+                numbers = np.array([-1 if v is None else v for v in values], np.int64)
+                _coordinate(group, column, numbers, ("sample",), {"missing": -1})
+            elif column == "fps":
+                _coordinate(group, column, np.array(values, np.float64), ("sample",), {"units": "1/s"})
+            else:
+                _coordinate(group, column, np.array(values, object), ("sample",))
+        files.publish(private, root / name)
+    return name
+
+
+def create_feature(root: Path, snapshot: str, ids: Sequence[str], spec: FeatureSpec) -> None:
+    """Make a feature's arrays, empty, and its ledger's folder, unless they are there."""
+    final = root / snapshot / spec.folder
+    if final.is_dir():
+        return
+    private = files.private_name(final)
+    group = zarr.open_group(private, mode="w", zarr_format=3)
+    group.attrs.update({**spec.attributes, "mepipe_store": FORMAT})
+    chunk = list(spec.shape)
+    if spec.varying:
+        chunk[spec.dims.index("frame")] = FRAMES_PER_CHUNK
+    group.create_array(
+        "data",
+        shape=(len(ids), *spec.shape),
+        chunks=(1, *chunk),
+        dtype=spec.dtype,
+        compressors=[Crc32cCodec()],
+        fill_value=float("nan") if spec.dtype.startswith("float") else 0,
+        dimension_names=("sample", *spec.dims),
+        config={"write_empty_chunks": True},
+        attributes={"units": spec.attributes["units"]},
+    )
+    _coordinate(group, "sample", np.array(ids, object), ("sample",))
+    if spec.channels:
+        _coordinate(group, "channel", np.array(spec.channels, object), ("channel",))
+    if spec.positions is not None:
+        longest = spec.shape[spec.dims.index("frame")]
+        position = np.full((len(ids), longest), np.nan)
+        for row, numbers in zip(position, spec.positions, strict=True):
+            row[: len(numbers)] = numbers
+        lengths = np.array([len(p) for p in spec.positions], np.int64)
+        _coordinate(group, "length", lengths, ("sample",), {"long_name": "valid frames"})
+        _coordinate(group, "position", position, ("sample", "frame"), {"long_name": "frame number"})
+    make_plain_folder(private / "ledger")
+    files.publish(private, final)
+
+
+def _coordinate(
+    group: zarr.Group,
+    name: str,
+    values: np.ndarray,
+    dims: tuple[str, ...],
+    attributes: dict[str, Any] | None = None,
+) -> None:
+    text = values.dtype == object
+    array = group.create_array(
+        name,
+        shape=values.shape,
+        chunks=tuple(max(1, n) for n in values.shape),
+        dtype=str if text else values.dtype,
+        compressors=[Crc32cCodec()],
+        fill_value="" if text else values.dtype.type(-1),
+        dimension_names=dims,
+        config={"write_empty_chunks": True},
+        attributes=attributes or {},
+    )
+    array[...] = values

@@ -1,0 +1,1 @@
+"""Pictures of what a store holds. Reads features, never computes them."""

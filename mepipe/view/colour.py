@@ -1,0 +1,37 @@
+"""Colours for motion: direction as hue, length as saturation, stillness white."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import hsv_to_rgb
+
+
+def flow_colours(flow: np.ndarray, scale: float) -> np.ndarray:
+    """Flow [2, H, W] in px -> RGB [H, W, 3] in 0..1; `scale` px and more have full colour.
+
+    Right is red, down yellow-green, left cyan, up violet, as hue runs with the angle in the picture.
+    """
+    u, v = flow.astype(np.float64)
+    hue = np.arctan2(v, u) / (2 * np.pi) % 1.0
+    saturation = np.clip(np.hypot(u, v) / scale, 0, 1)
+    return hsv_to_rgb(np.stack([hue, saturation, np.ones_like(hue)], axis=-1))
+
+
+def draw_wheel(axes: Axes, scale: float) -> None:
+    """The key to `flow_colours`: a disc of `scale` px radius, in a corner of a picture."""
+    inset = axes.inset_axes((0.74, 0.02, 0.25, 0.25))
+    grid = np.linspace(-scale, scale, 81)
+    u, v = np.meshgrid(grid, grid)
+    colours = flow_colours(np.stack([u, v]), scale)
+    colours = np.dstack([colours, (np.hypot(u, v) <= scale).astype(float)])
+    inset.imshow(colours, extent=(-1, 1, 1, -1))
+    inset.set_axis_off()
+    inset.text(0, 1.12, f"{scale:.2g} px", ha="center", va="top", fontsize=7)
+
+
+def robust_scale(values: np.ndarray, least: float) -> float:
+    """The 99.5th percentile of magnitudes, rounded up to two digits, but at least `least`."""
+    top = max(least, float(np.percentile(np.abs(values), 99.5)))
+    step = 10.0 ** (np.floor(np.log10(top)) - 1)
+    return float(np.ceil(round(top / step, 6)) * step)

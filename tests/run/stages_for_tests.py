@@ -1,0 +1,109 @@
+"""Two real, cheap stages, so that the engine can be killed hundreds of times without importing a face model.
+
+`install` puts them beside mepipe's own. Run as a script it is an extraction to be killed:
+python stages_for_tests.py STORE ROOT MANIFEST WORKERS
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+import mepipe.stages
+from mepipe.clip import Clip
+from mepipe.errors import SampleError
+from mepipe.recipe.model import parse
+from mepipe.recipe.resolve import resolve
+from mepipe.stages.declare import Output, Params, Source, Stage
+
+RECIPE = """
+name: cheap
+nodes:
+  cut: {stage: cut-for-tests, input: source, store: true}
+  mean: {stage: mean-for-tests, input: cut, store: float16}
+"""
+
+
+class CutParams(Params):
+    size: int = Field(16, description="px")
+
+
+class MeanParams(Params):
+    scale: float = Field(1.0, description="factor")
+
+
+def cut(source: Source, params: CutParams) -> Clip:
+    """Cut a corner out of every frame; dark frames kill the process, black ones fail."""
+    pairs = [(n, f[: params.size, : params.size]) for n, f in source.frames]
+    frames = np.stack([f for _, f in pairs])
+    if frames.max() == 0:
+        msg = "cut: the clip is black. Switch on the light."
+        raise SampleError(msg)
+    if frames.max() == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.02)
+    position = np.array([n for n, _ in pairs], np.float64)
+    return Clip(frames, position, source.fps, source.onset, source.apex, source.offset)
+
+
+def mean(clip: Clip, params: MeanParams) -> np.ndarray:
+    """Mean frame, from onset to apex where there is one."""
+    end = len(clip) if clip.apex is None else clip.apex - clip.onset + 1
+    return clip.frames[:end].mean(axis=0, dtype=np.float32) * np.float32(params.scale)
+
+
+CUT = Stage(
+    name="cut-for-tests",
+    version=1,
+    params=CutParams,
+    inputs=("source",),
+    output=lambda p: Output("clip", ("frame", "y", "x", "channel"), "uint8", "grey level", True),
+    compute=cut,
+    shape=lambda p, source: (p.size, p.size, 1),
+    timeline=lambda p, annotation, position: position,
+)
+MEAN = Stage(
+    name="mean-for-tests",
+    version=1,
+    params=MeanParams,
+    inputs=("clip",),
+    output=lambda p: Output("array", ("y", "x", "channel"), "float32", "grey level", True),
+    compute=mean,
+    shape=lambda p, clip: clip,
+    reads=lambda p: ("apex",),
+)
+
+
+def install() -> None:
+    """Make both known to mepipe, by modules of the right names on the path of mepipe.stages."""
+    folder = str(Path(__file__).parent / "extra_stages")
+    os.environ["MEPIPE_STAGES"] = folder  # for worker processes
+    if folder not in mepipe.stages.__path__:
+        mepipe.stages.__path__.append(folder)
+
+
+install()
+
+
+def extract(store: Path, root: Path, manifest: Path, workers: int, retry: bool = False, **overrides: dict) -> object:
+    """Extract both features; returns the summary."""
+    from mepipe import store as stores
+    from mepipe.datasets import manifest as manifests
+    from mepipe.run import extract as run
+    from mepipe.run import plan
+
+    nodes = resolve(parse(RECIPE, "cheap"), overrides)
+    todo = plan.make(
+        stores.create(store), "tiny", manifests.read(manifest), root, nodes, list(nodes), retry_failed=retry
+    )
+    return run.run(todo, "cheap", workers)
+
+
+if __name__ == "__main__":
+    extract(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))
