@@ -98,7 +98,9 @@ def check(ctx: click.Context, dataset: str, root: Path | None, as_json: bool) ->
         _show_findings(findings)
         for line in differences:
             click.echo(f"manifest and release differ: {line}")
-        click.echo(f"{len(samples)} samples, {len(findings)} findings, {len(differences)} differences from the manifest")
+        click.echo(
+            f"{len(samples)} samples, {len(findings)} findings, {len(differences)} differences from the manifest"
+        )
     ctx.exit(1 if bad or differences else 0)
 
 

@@ -24,8 +24,8 @@ _CHUNK = 1 << 20
 class ClipSource:
     """Frames onset..offset of a clip; iterate it for (number, uint8 [H, W, C]) in order, C = 1 or 3 (RGB).
 
-    Frames are decoded one at a time, on the way, and again on each iteration. All have one size and number of channels. Raises
-    SampleError where a frame cannot be had.
+    Frames are decoded one at a time, on the way, and again on each iteration. All are of one size and number of
+    channels. Raises SampleError where a frame cannot be had.
     """
 
     path: Path
@@ -172,7 +172,7 @@ def _video_frames(path: Path, numbers: range) -> Iterator[tuple[int, np.ndarray]
     video = cv2.VideoCapture(str(path))
     try:
         if not video.isOpened():
-            msg = f"Cannot open the video {path}.\nIt is damaged, or of a kind OpenCV cannot read; convert it, e.g. to mp4."
+            msg = f"Cannot open the video {path}.\nIt is damaged or of an unknown kind: copy it again, or convert it."
             raise SampleError(msg)
         gray = int(video.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)).to_bytes(4, "little") in (
             b"Y800",
@@ -183,8 +183,9 @@ def _video_frames(path: Path, numbers: range) -> Iterator[tuple[int, np.ndarray]
             # The frame count in the header is a guess; only decoding tells where a video ends.
             if not video.grab():
                 msg = (
-                    f"{path} ends after {number} frames; frames {numbers[0]}..{numbers[-1]} were asked for (counted from 0).\n"
-                    "Correct onset and offset in the manifest, or copy the video again if it was cut short."
+                    f"{path} ends after {number} frames; frames {numbers[0]}..{numbers[-1]} were asked for.\n"
+                    "Frames of a video count from 0. Correct onset and offset in the manifest, or copy the video again "
+                    "if it was cut short."
                 )
                 raise SampleError(msg)
             if number < numbers.start:

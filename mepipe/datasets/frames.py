@@ -15,7 +15,8 @@ def numbered_frames(folder: Path) -> dict[int, Path]:
     """Frame number -> image file, sorted by number: the number is the last run of digits in the file's stem.
 
     Names are never made from numbers: padding varies within one database (`006_1_0083.jpg`, `006_1_12256.jpg`), and
-    sorting by name puts `img10` before `img9`. Hidden files, other kinds of files and images without a number are passed over.
+    sorting by name puts `img10` before `img9`. Hidden files, other kinds of files and images without a number are
+    passed over.
 
     Raises MepipeError when the folder is missing, holds no numbered image, or holds one number twice.
     """

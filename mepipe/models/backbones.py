@@ -7,9 +7,9 @@ read with `weights_only=True`, which is how timm opens it), so nothing in it is 
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import timm
 import torch
@@ -45,15 +45,16 @@ def backbone(name: str) -> Backbone:
     return BACKBONES[name]
 
 
-def weights_file(name: str, where: str | Path | None = None) -> Path:
-    """The checkpoint file of a backbone: `where` (a file, or a folder that holds it under its timm name), by default
-    $MEPIPE_WEIGHTS, by default the folder `weights`. MepipeError says which file, from where, and where to put it.
+def weights_file(name: str, where: Path) -> Path:
+    """The checkpoint file of a backbone: `where` is the file, or a folder that holds it under its timm name.
+
+    MepipeError says which file is lacking, where to get it, and where to put it.
     """
     chosen = backbone(name)
     if chosen.checkpoint is None:
         msg = f"Backbone {name!r} has no pretrained weights. Ask for random ones by name: --weights {RANDOM}."
         raise UsageError(msg)
-    root = Path(where or os.environ.get("MEPIPE_WEIGHTS") or "weights").expanduser()
+    root = where.expanduser()
     if root.is_file():
         return root
     for suffix in SUFFIXES:
@@ -61,8 +62,8 @@ def weights_file(name: str, where: str | Path | None = None) -> Path:
             return root / f"{chosen.checkpoint}{suffix}"
     msg = (
         f"No weights for backbone {name!r}: neither {chosen.checkpoint}.safetensors nor .pth in {root.absolute()}.\n"
-        f"Download model.safetensors of https://huggingface.co/timm/{chosen.checkpoint} and put it there under that name, "
-        f"or name its folder or file in MEPIPE_WEIGHTS or --weights. "
+        f"Download model.safetensors of https://huggingface.co/timm/{chosen.checkpoint}, put it there under that "
+        f"name, or name its folder or file in MEPIPE_WEIGHTS or --weights. "
         f"--weights {RANDOM} trains without pretraining, which is not what the paper does."
     )
     raise MepipeError(msg)
@@ -78,7 +79,7 @@ def _empty(name: str) -> VisionTransformer:
     """The architecture with freshly drawn weights, without a classification head."""
     checkpoint = backbone(name).checkpoint
     if checkpoint is not None:
-        return timm.create_model(checkpoint, pretrained=False, num_classes=0)
+        return cast(VisionTransformer, timm.create_model(checkpoint, pretrained=False, num_classes=0))
     return VisionTransformer(
         img_size=backbone(name).size, patch_size=16, embed_dim=64, depth=2, num_heads=4, num_classes=0
     )
@@ -94,7 +95,7 @@ def build(name: str, weights: Path | None, seed: int = 0) -> VisionTransformer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return _empty(name).eval()
-    checkpoint = backbone(name).checkpoint
+    checkpoint = str(backbone(name).checkpoint)
     try:
         # The only way in timm that drops a checkpoint's own head and takes .pth and .safetensors alike.
         model = timm.create_model(
@@ -106,4 +107,4 @@ def build(name: str, weights: Path | None, seed: int = 0) -> VisionTransformer:
             f"Expected the file of https://huggingface.co/timm/{checkpoint}; download it again."
         )
         raise MepipeError(msg) from error
-    return model.eval()
+    return cast(VisionTransformer, model.eval())

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -24,8 +24,8 @@ from torch import Tensor, nn
 class MPTConfig:
     """One configuration of MPT. The defaults are the paper's where it says (section IV-A), see `epochs`.
 
-    The magnification factor is no part of it: that is the recipe's. `freeze=False` trains the backbone too, which
-    is the paper's table VI with and without pretraining, and what random weights need.
+    The magnification factor is no part of it: that is the recipe's. `freeze=False` trains the backbone too: table VI,
+    with and without pretraining.
     """
 
     prompts: int = 5
@@ -40,10 +40,20 @@ class MPTConfig:
     epochs: int = 50  # the paper does not say
 
 
-def dynamic_image(image: np.ndarray, size: int) -> Tensor:
-    """A rank-pooled image as the transformer takes it: [y, x, 3], uint8 0..255 or float 0..1 -> float16 [3, S, S], -1..1.
+# What the model reads: nodes of the recipe `mpt`.
+FEATURES = ("rank-pool", "magnify.frames")
 
-    Mean and standard deviation 0.5 are those of the augreg checkpoints.
+# What each backbone begins with. `tiny` is random and stays frozen too: its prompts and adapters learn alone.
+CONFIGURATIONS = {
+    "vit-b16": MPTConfig(),
+    "tiny": MPTConfig(motion_size=56, lr=3e-3, epochs=20),
+}
+
+
+def dynamic_image(image: np.ndarray, size: int) -> Tensor:
+    """A rank-pooled image as the transformer takes it: [y, x, 3] -> float16 [3, S, S] in -1..1.
+
+    uint8 is taken as 0..255, float as 0..1. Mean and standard deviation 0.5 are those of the augreg checkpoints.
     """
     scaled = torch.from_numpy(np.ascontiguousarray(image)).float()
     if image.dtype == np.uint8:
@@ -191,7 +201,7 @@ class MPT(nn.Module):
                 if config.adapter == "group"
                 else SharedAdapter(width, config.reduction)
             )
-            block.mlp = nn.Sequential(block.mlp, adapter)
+            block.mlp = nn.Sequential(cast(nn.Module, block.mlp), adapter)
         self.prompts = (
             MotionPrompts(config.prompts, frames, width, config.channels, config.grid) if config.prompts else None
         )
@@ -213,7 +223,7 @@ def tunable(model: nn.Module) -> int:
 def inputs(
     images: Iterable[np.ndarray], clips: Iterable[np.ndarray], size: int, motion_size: int
 ) -> tuple[Tensor, Tensor]:
-    """Both inputs of all samples, in order, made once: float16 [N, 3, size, size] and [N, T, 3, motion_size, motion_size]."""
+    """Both inputs of all samples, in order, made once: float16 [N, 3, S, S] and [N, T, 3, S, S], of these two sizes."""
     return (
         torch.stack([dynamic_image(image, size) for image in images]),
         torch.stack([motion_sequence(frames, motion_size) for frames in clips]),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # A warp that moves the flow by less than this (pixels, root mean square) need not be followed by another.
 SETTLED = 0.06
-# of a warm start, which has two at least: one alone lags behind motion in a small part of the frame
+# Of a warm start, which has two at least: one alone lags behind motion in a small part of the frame.
 MOST_WARPS = 5
 # A warm start follows a pixel or two of motion between two targets. It is given up where, in any block of this many
 # pixels, the mean residual (grey levels) is more than twice what the previous target ended with, plus this.

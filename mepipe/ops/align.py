@@ -36,9 +36,9 @@ class Aligned:
     numbers: int64 [T], frame numbers of the source.
     landmarks: float32 [478, 2], of the onset frame, in pixels of the crop.
     transforms: float64 [T, 2, 3], pixels of the crop -> pixels of source frame t.
-    inliers: float32 [T], fraction of the followed points that agree with the rigid motion to 2 px: low where
-        something hides the face or the head has turned. 1 where nothing was fitted.
-    left: float32 [T], rigid motion in px (rms over the face) that the last look still found; 0 where nothing was fitted.
+    inliers: float32 [T], fraction of the followed points that agree with the rigid motion to 2 px: low where the
+        face is hidden or the head has turned. 1 where nothing was fitted.
+    left: float32 [T], rigid motion in px (rms over the face) that the fit last found; 0 where nothing was fitted.
     """
 
     frames: np.ndarray
@@ -95,8 +95,9 @@ def align(
     for number, frame in chain(first, frames):
         if stabiliser is not None and numbers:
             fit = stabiliser.fit(partial(_view, frame, crop, size), motion)
-            motion = fit.matrix
-            if fit.inliers < _MIN_INLIERS or fit.left > _MAX_LEFT:
+            if fit.inliers >= _MIN_INLIERS and fit.left <= _MAX_LEFT:
+                motion = fit.matrix
+            else:  # the next frame starts from the last good one
                 faults[number] = "the face does not move as one piece"
         numbers.append(number)
         fits.append(fit)
@@ -217,7 +218,8 @@ def _warp(frame: np.ndarray, matrix: np.ndarray, size: int, gray: bool = False) 
     if blur > 0.2:
         part = cv2.GaussianBlur(part, (0, 0), blur, borderType=cv2.BORDER_REPLICATE)
     local = matrix - np.array([[0, 0, x], [0, 0, y]])
-    flags = cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP
+    # The fit loses .002 px by cubic interpolation, which takes a quarter of the time.
+    flags = cv2.WARP_INVERSE_MAP | (cv2.INTER_CUBIC if gray else cv2.INTER_LANCZOS4)
     cut = cv2.warpAffine(part, local, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return cut if cut.ndim == 3 else cut[:, :, None]
 

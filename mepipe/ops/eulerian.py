@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from scipy.linalg import toeplitz
-from scipy.signal import butter, sosfilt, sosfreqz
 
 from mepipe.errors import MepipeError
 from mepipe.ops import temporal
@@ -90,6 +88,8 @@ def transfer(
     H for the causal filter, |H|^2 (no phase) for the zero-phase one. `magnify` multiplies by 1 + alpha x
     this.
     """
+    from scipy.signal import sosfreqz
+
     _, response = sosfreqz(_design(fps, low, high, order), worN=np.asarray(frequencies, dtype=np.float64), fs=fps)
     return response if causal else (np.abs(response) ** 2).astype(np.complex128)
 
@@ -103,6 +103,9 @@ def filter_matrix(
     The first and the last frame are held for ever outside the clip (see `magnify`). The rows sum to zero:
     what does not change is removed.
     """
+    from scipy.linalg import toeplitz
+    from scipy.signal import sosfilt
+
     sos = _design(fps, low, high, order)
     pulse = np.zeros(n_frames + _memory(sos, fps, low))
     pulse[0] = 1
@@ -125,6 +128,8 @@ def filter_matrix(
 
 def _design(fps: float, low: float, high: float, order: int) -> np.ndarray:
     """Second-order sections: a polynomial of the whole filter loses its digits for narrow low bands."""
+    from scipy.signal import butter  # here, for it takes seconds that only a filter is worth
+
     if not 0 < low < high < fps / 2 < np.inf:
         msg = (
             f"No pass-band from {low:g} to {high:g} Hz at {fps:g} frames per second.\n"

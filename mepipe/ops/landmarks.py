@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from types import TracebackType
 
 import numpy as np
@@ -88,11 +89,11 @@ class FaceMesh:
 def _quiet_stderr() -> Iterator[None]:
     """Drops what is written to file descriptor 2.
 
-    MediaPipe's C++ side notes there what it builds, past any log level that can be set from Python, once per
-    process and worker: a hundred lines for nothing. Its errors come as exceptions.
+    MediaPipe's C++ side notes there what it builds, past any log level that can be set from Python, in every worker.
+    Its errors come as exceptions.
     """
     kept = os.dup(2)
-    with open(os.devnull, "wb") as sink:  # noqa: PTH123: a device, not a file
+    with Path(os.devnull).open("wb") as sink:
         os.dup2(sink.fileno(), 2)
         try:
             yield

@@ -24,9 +24,9 @@ _LEVELS, _LEVELS_LATER = 3, 1
 # The first scales take in motion that the start does not know of; the last is about the error of one point, so that
 # a brow that moves by a tenth of a pixel is left out.
 _SCALES = tuple(np.geomspace(0.5, 0.05, 12))
-# No scale below 1.5 times the distance that 30 % of the points keep within: where nothing is rigid to .05 px (a
+# No scale below twice the distance that 30 % of the points keep within: where nothing is rigid to .05 px (a
 # head that turns while speaking) the fit would otherwise settle on whatever few points agree by chance.
-_SPREAD, _QUANTILE = 1.5, 0.3
+_SPREAD, _QUANTILE = 2.0, 0.3
 _CONVERGED = 0.03
 _MAX_LOOKS = 5
 _INLIER = 2.0
@@ -112,10 +112,11 @@ def fit_rigid(points: np.ndarray, moved: np.ndarray) -> tuple[np.ndarray, np.nda
     motion = moved - points
     shift, angle = np.median(motion, axis=0), 0.0
     spread = float(np.median(np.hypot(*(motion - shift).T)))
+    near = int(_QUANTILE * len(points))
     for scale in (max(4 * spread, 1.0), max(2 * spread, 0.7), *_SCALES):
         rest = motion - shift - angle * turn
         square = (rest**2).sum(axis=1)
-        scale = max(scale, _SPREAD * float(np.sqrt(np.quantile(square, _QUANTILE))))
+        scale = max(scale, _SPREAD * float(np.sqrt(np.partition(square, near)[near])))
         weight = (scale**2 / (scale**2 + square)) ** 2
         weight = weight[:, None] / weight.sum()
         mean_turn, mean_motion = (weight * turn).sum(axis=0), (weight * motion).sum(axis=0)

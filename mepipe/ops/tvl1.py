@@ -2,7 +2,7 @@
 
 Presets. `opencv` is the scheme of `cv2.optflow.DualTVL1OpticalFlow_create()` with its defaults, step by step
 (Sanchez, Meinhardt-Llopis, Facciolo, IPOL 2013). It agrees to about 0.0001 px as long as rounding does not change
-the iteration at which the stopping rule is met; under noise that happens, and 0.015 px is then the usual distance.
+the iteration at which the stopping rule is met; under noise that happens, and then they differ by 0.002-0.02 px.
 `micro` is for noisy sub-pixel motion of faces. Both frames first lose what varies slowly, so that a drift of the
 light is not motion; gradients are the mean of both frames', so that their noise biases the flow less; the penalty is
 quadratic below a small slope (Huber), because skin is elastic and does not move in pieces; and a fixed number of
@@ -21,8 +21,6 @@ from types import MappingProxyType
 import numpy as np
 
 from mepipe.errors import MepipeError
-
-SMALLEST = 16  # pixels: the smallest level of the pyramid
 
 SMALLEST = 16  # pixels: OpenCV's pyramid stops here too
 MODES = ("exact", "clip")

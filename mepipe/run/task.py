@@ -71,7 +71,7 @@ def _open(root: Path, task: Task) -> Source | _Failure:
 
 def _failure(error: Exception, where: str) -> _Failure:
     if isinstance(error, MepipeError):
-        return _Failure(str(error), isinstance(error, SampleError))
+        return _Failure(str(error), True)
     return _Failure(f"{where}: unexpected {type(error).__name__}: {error}", False)
 
 

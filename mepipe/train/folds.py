@@ -90,7 +90,9 @@ def train_fold(
         for epoch in range(schedule.epochs):
             losses.append(_epoch(model, optimiser, samples, train[torch.randperm(len(train))], schedule, device))
             if losses[-1] != losses[-1]:
-                msg = f"Fold {fold.name}: the loss is not a number after epoch {epoch + 1}. Lower --lr ({schedule.lr:g})."
+                msg = (
+                    f"Fold {fold.name}: the loss is not a number after epoch {epoch + 1}. Lower --lr ({schedule.lr:g})."
+                )
                 raise MepipeError(msg)
             probabilities = _predict(model, samples, test, schedule.batch, device)
             predicted.append(probabilities.argmax(dim=1).tolist())

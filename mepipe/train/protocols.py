@@ -58,7 +58,7 @@ def check(folds: Sequence[Fold], subjects: Mapping[str, str]) -> None:
         shared = {subjects[i] for i in fold.train} & {subjects[i] for i in fold.test}
         if shared:
             msg = (
-                f"Fold {fold.name}: subject {', '.join(sorted(shared))} stands on both sides, so its test would measure "
+                f"Fold {fold.name}: subject {', '.join(sorted(shared))} stands on both sides, so its test measures "
                 f"memory of a face. Correct the protocol, or the manifest's column `subject`."
             )
             raise MepipeError(msg)

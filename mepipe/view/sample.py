@@ -40,7 +40,7 @@ class View:
 
 def gather(features: Mapping[str, Feature], sample: str) -> View:
     """All that a store has of one sample."""
-    row = next(iter(features.values())).table.loc[sample].to_dict()
+    row = {str(k): v for k, v in next(iter(features.values())).table.loc[sample].items()}
     view = View(sample, row, {}, {}, {})
     for node, feature in features.items():
         try:

@@ -13,7 +13,7 @@ def _smooth(rng, size, sigma):
 
 
 def clip(label, face, rng, size=64, frames=16):
-    """Magnified frames float16 [T, y, x, 3] and a dynamic image uint8 [y, x, 3] of a bump of movement that rises and falls."""
+    """Magnified frames float16 [T, y, x, 3] and a dynamic image uint8 [y, x, 3] of a movement that rises and falls."""
     from scipy.ndimage import map_coordinates
 
     y, x = np.mgrid[:size, :size].astype(float)

@@ -1,0 +1,92 @@
+"""What a dataset offers a trainer: the samples that have every feature and a class, and by name those that do not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mepipe.errors import MepipeError
+from mepipe.train.schemes import Scheme
+
+if TYPE_CHECKING:
+    from mepipe.store import Store
+    from mepipe.store.feature import Feature
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Samples to train on, in the dataset's order.
+
+    labels and subjects: by sample id. features: by node. excluded: samples without features, and why; dropped:
+    samples that the label scheme leaves out, and their emotion.
+    """
+
+    dataset: str
+    scheme: Scheme
+    features: dict[str, Feature]
+    labels: dict[str, int]
+    subjects: dict[str, str]
+    excluded: dict[str, str]
+    dropped: dict[str, str]
+
+    def record(self) -> dict[str, Any]:
+        """What features.json keeps: enough to know exactly what was read."""
+        first = next(iter(self.features.values()))
+        return {
+            "dataset": self.dataset,
+            "snapshot": first.path.split("/")[0],
+            "features": {node: {"path": f.path, "key": f.key} for node, f in self.features.items()},
+            "samples": {i: self.scheme.classes[label] for i, label in self.labels.items()},
+            "excluded": self.excluded,
+            "dropped": self.dropped,
+        }
+
+
+def select(
+    store: Store, dataset: str, nodes: Sequence[str], scheme: Scheme, made_by: str, recipe: str | None = None
+) -> Selection:
+    """The samples of a dataset that have all these features (of one recipe, or of any) and a class.
+
+    MepipeError, with the command to run, (that of recipe `made_by`) where a feature or a sample of it is not computed yet, and where an emotion
+    is unknown to the scheme. Samples that failed in extraction are excluded by name.
+    """
+    features = _features(store, dataset, made_by, nodes, recipe)
+    first = features[nodes[0]]
+    failed = {i: why for f in features.values() for i, why in f.failed.items()}
+    labels: dict[str, int] = {}
+    dropped: dict[str, str] = {}
+    subjects: dict[str, str] = {}
+    for sample in first.ids:
+        row = first.table.loc[sample]
+        label = scheme.label(str(row["emotion"]), sample)
+        if label is None:
+            dropped[sample] = str(row["emotion"])
+        elif sample not in failed:
+            labels[sample] = label
+            subjects[sample] = str(row["subject"])
+    if not labels:
+        msg = (
+            f"Nothing of {dataset} to train on: of {len(first.ids)} samples {len(failed)} failed in extraction and "
+            f"scheme {scheme.name} leaves out {len(dropped)}. See: mepipe status"
+        )
+        raise MepipeError(msg)
+    return Selection(dataset, scheme, features, labels, subjects, failed, dropped)
+
+
+def _features(store: Store, dataset: str, made_by: str, nodes: Sequence[str], recipe: str | None) -> dict[str, Feature]:
+    command = f"mepipe extract --dataset {dataset} --recipe {recipe or made_by}"
+    try:
+        features = {node: store.feature(f"{dataset}/{node}", recipe) for node in nodes}
+    except MepipeError as error:
+        msg = f"This model reads {' and '.join(nodes)}. {error}"
+        msg = msg if command in msg else f"{msg}\nRun: {command}"
+        raise type(error)(msg) from error
+    for node, feature in features.items():
+        if feature.missing:
+            some = ", ".join(feature.missing[:5]) + (", ..." if len(feature.missing) > 5 else "")
+            msg = (
+                f"{dataset}/{node} lacks {len(feature.missing)} of {len(feature.ids)} samples ({some}). Run: {command}"
+            )
+            raise MepipeError(msg)
+    return features
