@@ -24,9 +24,9 @@ _LEVELS, _LEVELS_LATER = 3, 1
 # The first scales take in motion that the start does not know of; the last is about the error of one point, so that
 # a brow that moves by a tenth of a pixel is left out.
 _SCALES = tuple(np.geomspace(0.5, 0.05, 12))
-# No scale below twice the distance that 30 % of the points keep within: where nothing is rigid to .05 px (a
+# No scale below 1.5 times the distance that 30 % of the points keep within: where nothing is rigid to .05 px (a
 # head that turns while speaking) the fit would otherwise settle on whatever few points agree by chance.
-_SPREAD, _QUANTILE = 2.0, 0.3
+_SPREAD, _QUANTILE = 1.5, 0.3
 _CONVERGED = 0.03
 _MAX_LOOKS = 5
 _INLIER = 2.0

@@ -13,7 +13,7 @@ class AlignParams(Params):
     """Parameters of align."""
 
     size: int = Field(224, ge=64, le=1024, description="Width and height of the crop, pixels.")
-    margin: float = Field(0.15, ge=0, le=1, description="Room around the face, as a share of its size.")
+    margin: float = Field(0.05, ge=0, le=1, description="Room around the face, as a share of its size.")
     stabilise: bool = Field(True, description="Undo rigid head motion against the onset frame.")
     min_face: int = Field(40, ge=16, description="Faces narrower than this in the recording are refused, pixels.")
 

@@ -206,20 +206,16 @@ class Feature:
         return [self.folder / "data" / self._data.metadata.encode_chunk_key(key) for key in keys]
 
     def _flush(self, index: int) -> None:
-        """Force a sample's chunks, and the folders that name them, to the disk."""
-        base = self.folder / "data"
-        paths = self.chunks(index)
-        for path in paths:
+        """Force a sample's chunks, and the folder that names them, to the disk."""
+        for path in self.chunks(index):
             path.chmod(files.SHARED_FILE)
             files.flush(path)
-        for folder in {f for p in paths for f in p.parents if f.is_relative_to(base)}:
-            files.flush(folder)
+        files.flush(self.folder / "data")
 
     def adopt(self, other: Feature, sample: str) -> None:
         """Take over a sample's chunks from a feature of the same key in another snapshot: linked, else copied."""
         source, target = other._index(sample), self._index(sample)
         for path, place in zip(other.chunks(source), self.chunks(target), strict=True):
-            files.make_folder(place.parent)
             private = files.private_name(place)
             try:
                 os.link(path, private)

@@ -53,7 +53,7 @@ def mpt_job(
     device: str = "auto",
     changes: dict[str, Any] | None = None,
 ) -> Job:
-    """MPT on a dataset of a store. `weights`: a checkpoint, or a folder that holds it, or "random"; `changes`: fields of
+    """MPT on a dataset of a store. `weights`: a checkpoint, a folder that holds it, or "random"; `changes`: fields of
     the backbone's `MPTConfig`. MepipeError or UsageError for whatever is not there, before anything is computed.
     """
     chosen = selection.select(

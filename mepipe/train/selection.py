@@ -48,8 +48,8 @@ def select(
 ) -> Selection:
     """The samples of a dataset that have all these features (of one recipe, or of any) and a class.
 
-    MepipeError, with the command to run, (that of recipe `made_by`) where a feature or a sample of it is not computed yet, and where an emotion
-    is unknown to the scheme. Samples that failed in extraction are excluded by name.
+    MepipeError where a feature or a sample of it is not computed yet, with the command that does, by recipe `made_by`,
+    and where an emotion is unknown to the scheme. Samples that failed in extraction are excluded by name.
     """
     features = _features(store, dataset, made_by, nodes, recipe)
     first = features[nodes[0]]

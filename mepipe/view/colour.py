@@ -20,14 +20,14 @@ def flow_colours(flow: np.ndarray, scale: float) -> np.ndarray:
 
 def draw_wheel(axes: Axes, scale: float) -> None:
     """The key to `flow_colours`: a disc of `scale` px radius, in a corner of a picture."""
-    inset = axes.inset_axes((0.74, 0.02, 0.25, 0.25))
+    inset = axes.inset_axes((0.76, 0.08, 0.22, 0.22))
     grid = np.linspace(-scale, scale, 81)
     u, v = np.meshgrid(grid, grid)
     colours = flow_colours(np.stack([u, v]), scale)
     colours = np.dstack([colours, (np.hypot(u, v) <= scale).astype(float)])
     inset.imshow(colours, extent=(-1, 1, 1, -1))
     inset.set_axis_off()
-    inset.text(0, 1.12, f"{scale:.2g} px", ha="center", va="top", fontsize=7)
+    inset.text(0, 1.1, f"{scale:.2g} px", ha="center", va="top", fontsize=6)
 
 
 def robust_scale(values: np.ndarray, least: float) -> float:

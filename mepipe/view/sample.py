@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -85,8 +86,8 @@ def _flow(axes: Axes, view: View) -> None:
 def _strain(axes: Axes, view: View) -> None:
     scale = robust_scale(view.arrays["strain"], LEAST_STRAIN)
     image = axes.imshow(view.at("strain", "apex").astype(np.float32), vmin=0, vmax=scale, cmap="magma")
-    bar = axes.inset_axes((0.04, 0.05, 0.3, 0.03))
-    axes.figure.colorbar(image, cax=bar, orientation="horizontal", ticks=[0, scale])
+    bar = axes.inset_axes((0.1, 0.05, 0.3, 0.03))
+    axes.figure.colorbar(image, cax=bar, orientation="horizontal", ticks=[0, scale], format="%.2g")
     bar.tick_params(labelsize=6, colors="white", length=0, pad=1)
     bar.xaxis.set_ticks_position("top")
 
@@ -119,8 +120,10 @@ def _panel(axes: Axes, view: View, panel: tuple[str, str, Callable[[Axes, View],
     if node in view.arrays:
         draw(axes, view)
     else:
-        reason = view.absent.get(node, "not extracted")
-        axes.text(0.5, 0.5, reason, ha="center", va="center", wrap=True, fontsize=7, transform=axes.transAxes)
+        reason = textwrap.fill(view.absent.get(node, "not extracted"), 28, max_lines=7)
+        text = axes.text(0.5, 0.5, reason, ha="center", va="center", fontsize=5.5, transform=axes.transAxes)
+        text.set_in_layout(False)
+        axes.set_aspect("equal")
 
 
 def _curve(axes: Axes, view: View, labels: bool = True) -> None:

@@ -311,7 +311,7 @@ def rest(aligned: Aligned, index: int) -> float:
 def test_half_a_second_of_a_real_face_is_held_still(faces: Path, mesh: FaceMesh, name: str, onset: int) -> None:
     aligned = align(open_clip(faces / name, onset, onset + 12), mesh)
     left = [rest(aligned, index) for index in range(1, 13)]
-    # The goal is 0.15 px, and the median over 25 such stretches is 0.14. Single clips lie on either side of it: people
+    # The goal is 0.15 px, the median over 25 such stretches. Single clips lie on either side of it: people
     # speak and heads turn out of the plane, so that what a rigid fit finds depends on how it weighs the rest.
     assert np.median(left) < 0.2
 

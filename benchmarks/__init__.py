@@ -1,0 +1,1 @@
+"""Benchmarks: accuracy against ground truth, speed against named alternatives. `python -m benchmarks`, or make bench."""
