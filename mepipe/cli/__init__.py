@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from typing import NoReturn
 
 import click
 
@@ -79,6 +80,14 @@ def main() -> None:
     except MepipeError as error:
         if "--debug" in sys.argv:
             raise
-        click.secho("Error: ", nl=False, err=True, fg="red", bold=True)
-        click.echo(str(error), err=True)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
+        _fail(str(error), 2 if isinstance(error, UsageError) else 1)
+    except OSError as error:  # a disk that is full, a share that went away, a folder that is not ours
+        if "--debug" in sys.argv:
+            raise
+        _fail(f"{error}. Mend that, and run the same command again: what was finished is kept.", 1)
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    click.secho("Error: ", nl=False, err=True, fg="red", bold=True)
+    click.echo(message, err=True)
+    sys.exit(status)
