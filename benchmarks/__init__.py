@@ -1,1 +1,1 @@
-"""Benchmarks: accuracy against ground truth, speed against named alternatives. `python -m benchmarks`, or make bench."""
+"""Benchmarks: accuracy against ground truth, speed against named alternatives. `make bench` runs them."""

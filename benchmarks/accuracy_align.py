@@ -19,9 +19,9 @@ TITLE = "Alignment against truth"
 IDEAL, STILL, ALIGNED = "no head motion, not stabilised (the ideal)", "no head motion, aligned", "head motion, aligned"
 _TEXT = """\
 The same demo clips with and without head motion (standard deviation 0.9 px and 0.4 degrees at the scale of a 224 px
-crop), sensor noise and drift of the light in both; error of the recipe's flow, onset -> 15 frames, in px, where the true
-motion of the skin is above 20 % of its peak (inside) and below 2 % (outside). *Left over* is what remains of the head's
-motion in the aligned frames, or is added by alignment: rms over the landmarks and all frames, px of the crop."""
+crop), sensor noise and drift of the light in both; error of the recipe's flow, onset -> 15 frames, in px, where the
+true motion of the skin is above 20 % of its peak (inside) and below 2 % (outside). *Left over* is what remains of the
+head's motion in the aligned frames, or is added by alignment: rms over the landmarks and all frames, px of the crop."""
 
 
 def _stabilised(frames: np.ndarray, truth: Truth) -> Known:
@@ -102,8 +102,7 @@ def run(quick: bool = False) -> Report:
             ),
             Table(
                 "Aligned, by action units",
-                ("moving", "clips", "ideal inside", "ideal outside", "aligned inside", "aligned outside")
-                + ("ratio inside", "ratio outside", "left over, px"),
+                ("moving", "clips", *_parts("ideal"), *_parts("aligned"), *_parts("ratio"), "left over, px"),
                 by_unit,
             ),
             noise_only,
@@ -118,6 +117,10 @@ def run(quick: bool = False) -> Report:
     )
 
 
+def _parts(what: str) -> tuple[str, str]:
+    return f"{what} inside", f"{what} outside"
+
+
 def _measure(spec: ClipSpec, names: tuple[str, ...]) -> dict[str, tuple[Score, float]]:
     """Score of the flow and what is left of the head's motion, by row."""
     amounts = {motion: clips.rendered(replace(spec, head_motion=motion)) for motion in (0.0, 1.0)}
@@ -125,7 +128,7 @@ def _measure(spec: ClipSpec, names: tuple[str, ...]) -> dict[str, tuple[Score, f
     for name in names:
         motion, method = _ROWS[name]
         known = method(*amounts[motion])
-        shown = clips.sampled(known.clip, "still.frames")
+        shown = clips.value(known.clip, "still.frames")
         flow = clips.value(known.clip, "flow.tvl1")
         results[name] = clips.score(flow, known.peak, known.amounts(shown)[1:]), clips.rigid_error(known)
     return results

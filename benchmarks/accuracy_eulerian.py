@@ -15,9 +15,9 @@ from mepipe.stages.magnify_eulerian import MagnifyEulerianParams
 
 TITLE = "Eulerian magnification against its transfer function"
 _TEXT = """\
-A sinusoid lasting 20 s at 200 fps, measured by least squares over the middle half, where the filter has settled. Brightness: a
-grey level that swings by 1 %. Motion: a face that moves sideways by 0.05 px; magnified motion is the shift of the still
-picture that fits each magnified frame best. Predicted is 1 + alpha |H|², with alpha so that motion stays below 1 px."""
+A sinusoid lasting 20 s at 200 fps, measured by least squares over the middle half, where the filter has settled.
+Brightness: a grey level that swings by 1 %. Motion: a face that moves sideways by 0.05 px; magnified motion is the
+shift of the still picture that fits each magnified frame best. Predicted is 1 + alpha |H|²."""
 _SECONDS = 20
 _INSIDE = (0.5, 0.75, 1.0, 1.26, 2.0, 3.0, 3.8)
 _OUTSIDE = (0.1, 0.3, 6.0, 12.0)

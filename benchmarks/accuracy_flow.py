@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks import clips
 from benchmarks.clips import Known, Score
-from benchmarks.tables import Asked, Report, Table
+from benchmarks.tables import Asked, Report, Row, Table
 from mepipe.ops import tvl1
 
 TITLE = "Flow against truth"
@@ -25,7 +25,7 @@ def _pair(known: Known, node: str) -> tuple[np.ndarray, np.ndarray]:
     """Onset and apex in gray, float32 [224, 224]: raw from `align`, or from a node that gives the two."""
     if node == "align":
         return known.frames[0].astype(np.float32), known.frames[known.truth.apex].astype(np.float32)
-    first, second = clips.sampled(known.clip, node).frames[..., 0]
+    first, second = clips.value(known.clip, node).frames[..., 0]
     return first, second
 
 
@@ -49,7 +49,7 @@ def _opencv(node: str) -> Callable[[Known], Score]:
 
 def _recipe(known: Known) -> Score:
     found = clips.value(known.clip, "flow.tvl1")
-    return clips.score(found, known.peak, known.amounts(clips.sampled(known.clip, "still.frames"))[1:])
+    return clips.score(found, known.peak, known.amounts(clips.value(known.clip, "still.frames"))[1:])
 
 
 def _recipe_pair(known: Known) -> Score:
@@ -75,7 +75,7 @@ def run(quick: bool = False) -> Report:
     names = _QUICK if quick else tuple(_SETTINGS)
     found = {name: [_SETTINGS[name](clips.still(spec)) for spec in specs] for name in names}
     groups = [clips.group(spec) for spec in specs]
-    by_unit = []
+    by_unit: list[Row] = []
     for unit in dict.fromkeys(groups):
         mine = [k for k, name in enumerate(groups) if name == unit]
         by_unit.append((unit, len(mine), *_row([found[RECIPE][k] for k in mine])))

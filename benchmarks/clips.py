@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from typing import Any
 
 import cv2
 import numpy as np
@@ -127,20 +128,12 @@ def still(spec: ClipSpec) -> Known:
     return aligned(*rendered(replace(spec, head_motion=0.0)), stabilise=False)
 
 
-def value(clip: Clip, node: str) -> Clip | np.ndarray:
-    """What a node of the recipe gives for an aligned clip."""
+def value(clip: Clip, node: str) -> Any:
+    """What a node of the recipe gives for an aligned clip: a Clip or an array."""
     if node == "align":
         return clip
     step = nodes()[node]
-    result: Clip | np.ndarray = step.stage.compute(value(clip, step.input), step.params)
-    return result
-
-
-def sampled(clip: Clip, node: str) -> Clip:
-    """As `value`, of a node that gives a clip."""
-    result = value(clip, node)
-    assert isinstance(result, Clip)
-    return result
+    return step.stage.compute(value(clip, step.input), step.params)
 
 
 def rigid_error(known: Known) -> float:

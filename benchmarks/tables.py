@@ -11,6 +11,8 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
+Row = tuple[str | float, ...]
+
 _LIBRARIES = ("numpy", "scipy", "numba", "opencv-contrib-python", "mediapipe", "zarr")
 
 
@@ -20,7 +22,7 @@ class Table:
 
     title: str
     header: Sequence[str]
-    rows: Sequence[Sequence[str | float]]
+    rows: Sequence[Row]
     note: str = ""
 
 
@@ -59,7 +61,7 @@ def markdown(report: Report) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _grid(header: Sequence[str], rows: Sequence[Sequence[str | float]]) -> str:
+def _grid(header: Sequence[str], rows: Sequence[Row]) -> str:
     cells = [list(header), *[[_text(value) for value in row] for row in rows]]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     # Figures to the right; a column is one of figures if its first row has one.
@@ -110,6 +112,6 @@ def save(path: Path, subject: str, text: str, order: Sequence[str]) -> None:
 _HEAD = """# Benchmarks
 
 Written by `make bench`, not by hand. Each part says when, on what and with what it was measured; `python -m benchmarks
---only NAME` measures one part again. Accuracy is measured on the demo database, whose motion is known exactly (synthetic
-motion on two portraits), so it says how well motion is found, not how well emotions are.
+--only NAME` measures one part again. Accuracy is measured on the demo database, whose motion is known exactly
+(synthetic motion on two portraits), so it says how well motion is found, not how well emotions are.
 """

@@ -26,7 +26,7 @@ def command() -> None:
 @click.option("--weights", help="Checkpoint file, or its folder [default: cache/weights], or: random.")
 @click.option("--prompts", type=click.IntRange(0, 64), help="Motion prompts.  [default: 5]")
 @click.option("--adapter", type=click.Choice(["group", "shared", "none"]), help="[default: group]")
-@click.option("--epochs", type=click.IntRange(1), help="[default: 50; tiny: 20]")
+@click.option("--epochs", type=click.IntRange(1), help="[default: 50; tiny: 12]")
 @click.option("--lr", type=click.FloatRange(0, min_open=True), help="Adam's rate.  [default: 3e-4; tiny: 3e-3]")
 @click.option("--batch", type=click.IntRange(1), help="[default: 16]")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))

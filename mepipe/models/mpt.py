@@ -46,7 +46,7 @@ FEATURES = ("rank-pool", "magnify.frames")
 # What each backbone begins with. `tiny` is random and stays frozen too: its prompts and adapters learn alone.
 CONFIGURATIONS = {
     "vit-b16": MPTConfig(),
-    "tiny": MPTConfig(motion_size=56, lr=3e-3, epochs=20),
+    "tiny": MPTConfig(motion_size=28, lr=3e-3, epochs=12),
 }
 
 
@@ -64,14 +64,21 @@ def dynamic_image(image: np.ndarray, size: int) -> Tensor:
 def motion_sequence(frames: np.ndarray, size: int) -> Tensor:
     """Magnified frames as the prompt generator takes them: [T, y, x, 3] -> float16 [T, 3, S, S].
 
-    The difference to the first frame (the onset), divided by its root mean square over the clip. The paper magnifies
-    "and extracts" motion: the difference is what is left of a frame without the face's appearance, and the division
-    makes clips of different contrast and motion alike. A still clip gives zeros.
+    What is left of each frame after the first (the onset), its brightness scaled and shifted to fit by least squares,
+    is taken away; divided by the root mean square over the clip. The paper magnifies "and extracts" motion: this is
+    a frame without the face's appearance and without the drift of the light, which magnification magnifies too (on
+    the demo database it leaves the offset frame as far from the onset as the apex). The division makes clips of
+    different contrast alike. A still clip gives zeros.
     """
-    pixels = torch.from_numpy(np.ascontiguousarray(frames)).float()
-    moved = _resize((pixels - pixels[:1]).permute(0, 3, 1, 2), size)
+    pixels = _resize(torch.from_numpy(np.ascontiguousarray(frames)).float().permute(0, 3, 1, 2), size)
+    flat = pixels.flatten(1)
+    centred = flat - flat.mean(dim=1, keepdim=True)
+    power = centred[0] @ centred[0]
+    gain = centred @ centred[0] / power if power > 0 else torch.zeros(len(flat))
+    moved = centred - gain[:, None] * centred[0]
     scale = moved.square().mean().sqrt()
-    return (moved / scale if scale > 0 else moved).half()
+    # what float32 leaves of a still clip is no motion
+    return (moved / scale if scale > 1e-5 else torch.zeros_like(moved)).view_as(pixels).half()
 
 
 def _resize(images: Tensor, size: int) -> Tensor:

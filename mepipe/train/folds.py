@@ -33,11 +33,15 @@ class Samples:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast: Adam at a constant rate for a fixed number of epochs, in shuffled batches."""
+    """How long and how fast: Adam at a constant rate for a fixed number of epochs, in shuffled batches.
+
+    threads: of torch on a CPU, None to leave them as they are.
+    """
 
     epochs: int
     batch: int
     lr: float
+    threads: int | None = None
 
 
 def fold_seed(seed: int, fold: str) -> int:
@@ -46,12 +50,14 @@ def fold_seed(seed: int, fold: str) -> int:
 
 
 @contextmanager
-def reproducible(seed: int, device: torch.device) -> Iterator[None]:
-    """Torch's generator at `seed` and its deterministic algorithms on, both as before afterwards.
+def reproducible(seed: int, device: torch.device, threads: int | None = None) -> Iterator[None]:
+    """Torch's generator at `seed`, its deterministic algorithms on, and this many threads; all as before afterwards.
 
     On a CPU the same seed then gives the same bits. On CUDA torch warns of what has no deterministic form.
     """
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    threads_before = torch.get_num_threads()
+    torch.set_num_threads(threads or threads_before)
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     try:
@@ -61,6 +67,7 @@ def reproducible(seed: int, device: torch.device) -> Iterator[None]:
             yield
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.set_num_threads(threads_before)
 
 
 def train_fold(
@@ -84,7 +91,7 @@ def train_fold(
     losses: list[float] = []
     predicted: list[list[int]] = []
     probabilities = torch.empty(0)
-    with reproducible(seed, device):
+    with reproducible(seed, device, schedule.threads):
         model = build().to(device)
         optimiser = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=schedule.lr)
         for epoch in range(schedule.epochs):

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from mepipe import store
+from mepipe.errors import UsageError
 from mepipe.models import backbones, mpt
 from mepipe.train import protocols, runfolder, schemes, selection
 from mepipe.train.folds import Samples, Schedule, train_fold
@@ -59,10 +60,10 @@ def mpt_job(
     chosen = selection.select(
         store.open(store_url), dataset, mpt.FEATURES, schemes.scheme(classes, dataset), "mpt", recipe
     )
-    size = backbones.backbone(backbone).size
+    trait = backbones.backbone(backbone)
     file = None if weights == backbones.RANDOM else backbones.weights_file(backbone, Path(weights))
     model = replace(mpt.CONFIGURATIONS[backbone], **(changes or {}))
-    where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    where = _device(device)
     config = {
         "model": "mpt",
         "protocol": protocol,
@@ -79,7 +80,7 @@ def mpt_job(
     def load() -> Samples:
         images, clips = (chosen.features[node] for node in mpt.FEATURES)
         ids = tuple(chosen.labels)
-        arrays = mpt.inputs((images[i] for i in ids), (clips[i] for i in ids), size, model.motion_size)
+        arrays = mpt.inputs((images[i] for i in ids), (clips[i] for i in ids), trait.size, model.motion_size)
         return Samples(ids, torch.tensor(list(chosen.labels.values())), arrays)
 
     def prepare() -> Callable[[], nn.Module]:
@@ -91,13 +92,20 @@ def mpt_job(
         chosen,
         protocols.folds(protocol, chosen.subjects),
         config,
-        Schedule(model.epochs, model.batch, model.lr),
+        Schedule(model.epochs, model.batch, model.lr, trait.threads),
         seed,
         where,
         f"{backbone}, {'random weights' if file is None else file.name}",
         load,
         prepare,
     )
+
+
+def _device(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        msg = "No CUDA device here that torch can use. Say --device cpu, or see: mepipe doctor"
+        raise UsageError(msg)
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
 
 
 def run(job: Job, folder: Path, on_epoch: Callable[[str], object] = lambda fold: None) -> dict[str, Any]:

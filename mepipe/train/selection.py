@@ -82,6 +82,11 @@ def _features(store: Store, dataset: str, made_by: str, nodes: Sequence[str], re
         msg = f"This model reads {' and '.join(nodes)}. {error}"
         msg = msg if command in msg else f"{msg}\nRun: {command}"
         raise type(error)(msg) from error
+    snapshots = {feature.path.split("/")[0] for feature in features.values()}
+    if len(snapshots) > 1:
+        states = ", ".join(sorted(snapshots))
+        msg = f"{' and '.join(nodes)} are of different states of {dataset} ({states}). Run: {command}"
+        raise MepipeError(msg)
     for node, feature in features.items():
         if feature.missing:
             some = ", ".join(feature.missing[:5]) + (", ..." if len(feature.missing) > 5 else "")

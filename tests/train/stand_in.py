@@ -42,3 +42,44 @@ def features(subjects=6, clips=6, size=64, seed=0):
             made.append(clip(c % 3, face, rng, size))
     motion, images = zip(*made, strict=True)
     return np.stack(motion), np.stack(images), np.array(labels), who
+
+
+EMOTIONS = ("Anger", "Happiness", "Surprise")
+
+
+def write_store(root, subjects=3, clips=3, size=32, failed=(), missing=(), emotions=None):
+    """A store with both features of MPT over dataset `demo`, in the places and by the functions of the real one."""
+    from mepipe import store
+    from mepipe.store import layout
+    from mepipe.store.ledger import Record
+
+    motion, images, labels, who = features(subjects, clips, size)
+    rows = [
+        {"id": i, "subject": s, "clip": i, "onset": 0, "apex": 8, "offset": 15, "fps": 200.0, "aus": ""}
+        | {"emotion": (emotions or {}).get(i, EMOTIONS[y])}
+        for (i, s), y in zip(who.items(), labels, strict=True)
+    ]
+    opened = store.create(root)
+    snapshot = layout.create_snapshot(root, "demo", rows)
+    nodes = {}
+    for node, values, dims in (("rank-pool", images, "yxc"), ("magnify.frames", motion, "tyxc")):
+        nodes[node] = f"{node}-{'0' * 8}"
+        spec = layout.FeatureSpec(
+            nodes[node],
+            tuple({"t": "frame", "y": "y", "x": "x", "c": "channel"}[d] for d in dims),
+            values.shape[1:],
+            str(values.dtype),
+            ("red", "green", "blue"),
+            None,
+            False,
+            {"key": "0" * 64, "units": "1"},
+        )
+        layout.create_feature(root, snapshot, list(who), spec)
+        feature = opened._at(snapshot, nodes[node])
+        for i, sample in enumerate(who):
+            if sample in failed:
+                feature.ledger.append([Record(sample, "failed", "f", reason="align: no face in the onset frame")])
+            elif sample not in missing:
+                feature.ledger.append([Record(sample, "done", "f", digest=feature.write(sample, values[i]))])
+    opened.set_ref("demo", "mpt", snapshot, nodes)
+    return opened
