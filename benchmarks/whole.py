@@ -25,8 +25,8 @@ cached, as on any run but the first."""
 
 
 def run(quick: bool = False) -> Report:
-    """Two clips when `quick`, else twelve; the script with OpenCV's threads as they come only when not."""
-    subjects, clips = (1, 2) if quick else (4, 3)
+    """Two clips when `quick`, else eight; the script with OpenCV's threads as they come only when not."""
+    subjects, clips = (1, 2) if quick else (4, 2)
     with tempfile.TemporaryDirectory(prefix="mepipe-bench-") as name:
         folder = Path(name)
         root = folder / "release"

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from itertools import islice
 
 from mepipe.run import task as tasks
@@ -19,9 +20,10 @@ _plan: Plan | None = None
 
 def inline(plan: Plan) -> Iterator[Outcome]:
     """Compute every task here, one after the other: for debugging, and for one worker."""
-    _one_thread()
     for task in plan.tasks:
-        yield tasks.run(plan, task)
+        with _one_thread():
+            outcome = tasks.run(plan, task)
+        yield outcome
 
 
 def processes(plan: Plan, workers: int) -> Iterator[Outcome]:
@@ -79,21 +81,27 @@ def _start_worker(plan: Plan) -> None:
     global _plan
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     _plan = plan
-    _one_thread()
 
 
 def _run(task: Task) -> Outcome:
     assert _plan is not None
-    return tasks.run(_plan, task)
+    with _one_thread():
+        return tasks.run(_plan, task)
 
 
-def _one_thread() -> None:
-    """One thread per worker: clips, not pixels, are what runs in parallel."""
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread per task: clips, not pixels, are what runs in parallel."""
     import cv2
     from threadpoolctl import threadpool_limits
 
+    before = cv2.getNumThreads()
     cv2.setNumThreads(1)
-    threadpool_limits(1)
+    try:
+        with threadpool_limits(1):  # of the libraries loaded so far, hence for every task
+            yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def default_workers() -> int:

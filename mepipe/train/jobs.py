@@ -16,7 +16,7 @@ from mepipe import store
 from mepipe.errors import UsageError
 from mepipe.models import backbones, mpt
 from mepipe.train import protocols, runfolder, schemes, selection
-from mepipe.train.folds import Samples, Schedule, train_fold
+from mepipe.train.folds import Samples, Schedule, reproducible, train_fold
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,8 @@ def _train(
     records: dict[str, dict[str, Any] | None],
     on_epoch: Callable[[str], object],
 ) -> None:
-    samples, build = job.load(), job.prepare()
+    with reproducible(job.seed, job.device, threads=1):  # sums of other lengths would round otherwise
+        samples, build = job.load(), job.prepare()
     for fold in lacking:
 
         def done(name: str = fold.name) -> object:
