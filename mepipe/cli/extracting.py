@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mepipe.run.extract import Summary
     from mepipe.run.plan import Plan
 
+SHOWN = 20  # clips of a dry run
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = [
@@ -37,6 +38,7 @@ _OPTIONS = [
     click.option("--workers", "-j", type=click.IntRange(1), help="Worker processes.  [default: one per core]"),
     click.option("--retry-failed", is_flag=True, help="Try again what failed for good, too."),
     click.option("--dry-run", "-n", is_flag=True, help="Print what would be computed, and stop."),
+    click.option("--why", is_flag=True, help="With --dry-run: say what changed."),
     click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON."),
 ]
 
@@ -61,6 +63,7 @@ class Request:
     workers: int | None
     retry_failed: bool
     dry_run: bool
+    why: bool
     as_json: bool
 
 
@@ -83,7 +86,7 @@ def run(request: Request, ref: str, nodes: dict[str, Resolved], wanted: list[str
         todo = _restrict(todo, request.only)
     click.echo(_plan_line(todo), err=True)
     if request.dry_run:
-        _show_dry_run(todo, request.as_json)
+        _show_dry_run(todo, request)
         return
     workers = min(request.workers or executors.default_workers(), max(1, len(todo.tasks)))
     with tqdm(total=len(todo.tasks), desc="extract", unit="clip", disable=None) as bar:
@@ -147,15 +150,23 @@ def _plan_line(todo: Plan) -> str:
     )
 
 
-def _show_dry_run(todo: Plan, as_json: bool) -> None:
-    wanted = {t.sample.id: sorted(t.wanted) for t in todo.tasks}
-    if as_json:
+def _show_dry_run(todo: Plan, request: Request) -> None:
+    wanted: dict[str, Any] = {t.sample.id: sorted(t.wanted) for t in todo.tasks}
+    if request.why:
+        from mepipe.run import why
+
+        wanted = why.reasons(todo)
+    if request.as_json:
         click.echo(json.dumps({"snapshot": todo.snapshot, "compute": wanted, "cached": todo.cached}, indent=1))
         return
-    for sample, nodes in list(wanted.items())[:20]:
-        click.echo(f"  {sample}: {', '.join(nodes)}")
-    if len(wanted) > 20:
-        click.echo(f"  … and {len(wanted) - 20} more clips")
+    for sample, nodes in list(wanted.items())[:SHOWN]:
+        if not request.why:
+            click.echo(f"  {sample}: {', '.join(nodes)}")
+            continue
+        for reason in dict.fromkeys(nodes.values()):
+            click.echo(f"  {sample}: {reason} ({', '.join(n for n in nodes if nodes[n] == reason)})")
+    if len(wanted) > SHOWN:
+        click.echo(f"  … and {len(wanted) - SHOWN} more clips; --json names all")
 
 
 def _show(todo: Plan, summary: Summary, as_json: bool) -> None:

@@ -151,8 +151,10 @@ def _specs(nodes: Mapping[str, Resolved], samples: Sequence[Sample]) -> dict[str
     start = [np.arange(a.onset, a.offset + 1, dtype=np.float64) for a in [*annotations, *probes]]
     times: dict[str, list[np.ndarray]] = {"source": start}
     shapes: dict[str, tuple[int, ...]] = {"source": (0, 0, 0)}
+    units: dict[str, str] = {"source": ""}
     specs: dict[str, FeatureSpec] = {}
     for name, node in nodes.items():
+        units[name] = node.output.units or units[node.input]
         positions = [_positions(node, a, p) for a, p in zip([*annotations, *probes], times[node.input], strict=True)]
         framed = [p for p in positions if p is not None]
         times[name] = framed if framed else times[node.input]
@@ -177,7 +179,7 @@ def _specs(nodes: Mapping[str, Resolved], samples: Sequence[Sample]) -> dict[str
                 "params": node.params.model_dump(mode="json"),
                 "lineage": node.lineage,
                 "reads": list(node.reads),
-                "units": output.units,
+                "units": units[name],
                 "shows_face": output.shows_face,
                 "made_by": f"mepipe {__version__}",
             },

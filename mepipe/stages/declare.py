@@ -58,7 +58,7 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Output:
-    """The array of one sample: dims without `sample`, dtype, units, names along `channel`."""
+    """The array of one sample: dims without `sample`, dtype, units (empty: the input's), names along `channel`."""
 
     kind: Kind
     dims: tuple[str, ...]

@@ -74,7 +74,7 @@ STAGE = Stage(
         kind="clip",
         dims=("frame", "y", "x", "channel"),
         dtype="float32",
-        units="as the input's",
+        units="",
         shows_face=True,
         channels=("red", "green", "blue"),
     ),

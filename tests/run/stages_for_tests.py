@@ -16,10 +16,15 @@ import numpy as np
 from pydantic import Field
 
 import mepipe.stages
+from mepipe import store as stores
 from mepipe.clip import Clip
+from mepipe.datasets import manifest as manifests
 from mepipe.errors import SampleError
 from mepipe.recipe.model import parse
 from mepipe.recipe.resolve import resolve
+from mepipe.run import extract as run
+from mepipe.run import plan
+from mepipe.run.plan import Plan
 from mepipe.stages.declare import Output, Params, Source, Stage
 
 RECIPE = """
@@ -91,18 +96,18 @@ def install() -> None:
 install()
 
 
-def extract(store: Path, root: Path, manifest: Path, workers: int, retry: bool = False, **overrides: dict) -> object:
-    """Extract both features; returns the summary."""
-    from mepipe import store as stores
-    from mepipe.datasets import manifest as manifests
-    from mepipe.run import extract as run
-    from mepipe.run import plan
-
+def make_plan(store: Path, root: Path, manifest: Path, retry: bool = False, **overrides: dict) -> Plan:
+    """The plan of extracting both features."""
     nodes = resolve(parse(RECIPE, "cheap"), overrides)
-    todo = plan.make(
-        stores.create(store), "tiny", manifests.read(manifest), root, nodes, list(nodes), retry_failed=retry
-    )
-    return run.run(todo, "cheap", workers)
+    samples = manifests.read(manifest)
+    return plan.make(stores.create(store), "tiny", samples, root, nodes, list(nodes), retry_failed=retry)
+
+
+def extract(
+    store: Path, root: Path, manifest: Path, workers: int, retry: bool = False, **overrides: dict
+) -> run.Summary:
+    """Extract both features."""
+    return run.run(make_plan(store, root, manifest, retry, **overrides), "cheap", workers)
 
 
 if __name__ == "__main__":
