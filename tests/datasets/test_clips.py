@@ -15,15 +15,6 @@ from mepipe.datasets.clips import digest, open_clip, signature
 from mepipe.datasets.frames import numbered_frames
 from mepipe.errors import MepipeError, SampleError
 
-FACES = Path(__file__).resolve().parents[3] / "shared" / "data" / "faces"
-
-
-@pytest.fixture
-def faces() -> Path:
-    if not FACES.is_dir():
-        pytest.skip("the folder ../shared/data/faces is missing")
-    return FACES
-
 
 def picture(number: int, shape: tuple[int, ...] = (24, 32, 3), dtype: type = np.uint8) -> np.ndarray:
     rng = np.random.default_rng(number)

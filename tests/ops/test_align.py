@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -19,7 +18,6 @@ from mepipe.ops.align import Aligned, align
 from mepipe.ops.landmarks import FACE_OVAL, LEFT_EYE, RIGHT_EYE, FaceMesh, face_width
 from mepipe.ops.stabilise import Stabiliser, apply, compose, fit_rigid, invert
 
-FACES = Path(__file__).resolve().parents[3] / "shared" / "data" / "faces"
 # Landmark, direction (x right, y down) and width (fraction of the face's) of what an action unit moves.
 ACTION_UNITS = {
     "none": (),
@@ -28,19 +26,6 @@ ACTION_UNITS = {
     "12": ((61, (-0.8, -0.6), 0.11), (291, (0.8, -0.6), 0.11)),
     "blink": ((159, (0, 1), 0.04), (386, (0, 1), 0.04)),
 }
-
-
-@pytest.fixture
-def faces() -> Path:
-    if not FACES.is_dir():
-        pytest.skip("the folder ../shared/data/faces is missing")
-    return FACES
-
-
-@pytest.fixture(scope="module")
-def mesh() -> Iterator[FaceMesh]:
-    with FaceMesh() as mesh:
-        yield mesh
 
 
 @pytest.fixture(scope="module")

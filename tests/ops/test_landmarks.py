@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -12,21 +11,6 @@ import pytest
 
 from mepipe.errors import UsageError
 from mepipe.ops.landmarks import FACE_OVAL, LEFT_EYE, RIGHT_EYE, FaceMesh, face_width
-
-FACES = Path(__file__).resolve().parents[3] / "shared" / "data" / "faces"
-
-
-@pytest.fixture
-def faces() -> Path:
-    if not FACES.is_dir():
-        pytest.skip("the folder ../shared/data/faces is missing")
-    return FACES
-
-
-@pytest.fixture(scope="module")
-def mesh() -> Iterator[FaceMesh]:
-    with FaceMesh() as mesh:
-        yield mesh
 
 
 @pytest.fixture(scope="module")
