@@ -18,8 +18,8 @@ TITLE = "Rank pooling: order of frames"
 _TEXT = """\
 Share of pairs of frames whose scores <pooled, mean of the frames so far> (`approximate-frames`: <pooled, frame>) are in
 the right order, of the recipe's 16 frames of each demo clip. *As extracted*: head motion, aligned; sensor noise; the
-light drifts by up to 2 %. *Light evened out*: the same frames, each scaled to the first one's mean. *Steady light*:
-rendered without drift and without head motion. Exact order of all 120 pairs is 1."""
+light drifts by up to 2 %. *Light evened out*: the same frames as the stage pools them, each scaled to the first one's
+mean. *Steady light*: rendered without drift and without head motion. Exact order of all 120 pairs is 1."""
 _NOTE = """\
 A movement that comes back, onset -> offset, is not ordered by any one direction, whatever the method. Onset -> apex,
 what is out of order is out of order by the light: over a clip it comes and goes, and moves every pixel."""
@@ -52,7 +52,7 @@ def run(quick: bool = False) -> Report:
             ">=",
             1.0,
         )
-        for light in (_STEADY, _EVENED, _EXTRACTED)
+        for light in (_STEADY, _EVENED)
     ]
     return Report(TITLE, f"{_TEXT} {len(specs)} clips.", [Table("Pairs in order", header, rows, _NOTE)], asked)
 
@@ -60,10 +60,9 @@ def run(quick: bool = False) -> Report:
 def _frames(spec: ClipSpec, span: str) -> dict[str, np.ndarray]:
     """The recipe's 16 frames by kind of light."""
     extracted = _sixteen(_aligned(spec), span)
-    means = extracted.mean(axis=(1, 2, 3), keepdims=True)
     return {
         _EXTRACTED: extracted,
-        _EVENED: (extracted * (means[0] / means)).astype(np.float32),
+        _EVENED: rank_pool.even_light(extracted),
         _STEADY: _sixteen(clips.still(replace(spec, drift=0.0)).clip, span),
     }
 

@@ -8,6 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("mepipe", deadline=None)  # machines are noisy: how long an example takes says nothing
+settings.load_profile("mepipe")
 
 SHARED = Path(__file__).parents[2] / "shared"
 

@@ -53,6 +53,17 @@ def rank_pool(frames: np.ndarray, method: str = "approximate", slack: float = 1.
     return temporal.mix(weights(len(frames), method)[None], frames)[0]
 
 
+def even_light(frames: np.ndarray) -> np.ndarray:
+    """Frames [T, H, W, C], each scaled to the mean brightness of the first: float32, the same shape.
+
+    A light that drifts by 2 % moves every pixel, and a micro-expression few: without this it, not the face, orders
+    the frames. A black frame is left as it is.
+    """
+    frames = np.asarray(frames, dtype=np.float32)
+    means = frames.mean(axis=tuple(range(1, frames.ndim)), keepdims=True, dtype=np.float64)
+    return frames * np.where(means > 0, means[0] / np.where(means > 0, means, 1), 1).astype(np.float32)
+
+
 def weights(n_frames: int, method: str = "approximate") -> np.ndarray:
     """What the approximate methods multiply each frame by: float64 [T], sum zero."""
     t = np.arange(1, n_frames + 1, dtype=np.float64)

@@ -18,11 +18,13 @@ class RankPoolParams(Params):
     method: Literal["approximate", "exact"] = Field(
         "approximate", description="approximate: closed-form weights; exact: a linear ranking machine."
     )
+    even_light: bool = Field(True, description="First scale each frame to the first one's mean brightness.")
 
 
 def compute(clip: Clip, params: RankPoolParams) -> np.ndarray:
     """Rank-pool a clip into one picture, stretched to 0..255."""
-    return rank_pool.to_image(rank_pool.rank_pool(clip.frames, params.method))
+    frames = rank_pool.even_light(clip.frames) if params.even_light else clip.frames
+    return rank_pool.to_image(rank_pool.rank_pool(frames, params.method))
 
 
 def _shape(params: RankPoolParams, clip: Shape) -> Shape:

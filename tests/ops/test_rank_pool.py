@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mepipe.errors import MepipeError, UsageError
-from mepipe.ops.rank_pool import METHODS, ordering_accuracy, rank_pool, to_image, weights
+from mepipe.ops.rank_pool import METHODS, even_light, ordering_accuracy, rank_pool, to_image, weights
 
 CLOSED = ("approximate", "approximate-frames")
 
@@ -140,3 +140,13 @@ def test_bad_requests_are_refused() -> None:
         ordering_accuracy(drifting(1), np.ones(30))
     with pytest.raises(UsageError, match="slack=0"):
         rank_pool(drifting(3), "exact", slack=0)
+
+
+def test_even_light_undoes_a_gain_and_leaves_a_steady_clip_alone() -> None:
+    rng = np.random.default_rng(8)
+    clip = np.broadcast_to(rng.uniform(20, 200, (1, 9, 7, 3)), (6, 9, 7, 3)).astype(np.float32)
+    gains = np.linspace(0.97, 1.03, 6, dtype=np.float32)[:, None, None, None]
+    np.testing.assert_allclose(even_light(clip * gains), clip * gains[0], rtol=1e-6)
+    np.testing.assert_allclose(even_light(clip), clip, rtol=1e-6)
+    dark = np.zeros((2, 3, 3, 1), np.uint8)
+    np.testing.assert_array_equal(even_light(dark), dark)
