@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
 from mepipe.datasets.findings import Release
 from mepipe.errors import UsageError
+from mepipe.names import nearest
 
 ADAPTERS: dict[str, str] = {
     "demo": "mepipe.datasets.demo.adapter",
@@ -28,8 +28,8 @@ class Adapter(Protocol):
 def load(name: str) -> Adapter:
     """The adapter of a database. UsageError for an unknown name, with the nearest known one."""
     if name not in ADAPTERS:
-        near = get_close_matches(name.lower(), ADAPTERS, 1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        msg = f"No adapter for a database named {name!r}.{hint} Known: {', '.join(ADAPTERS)}."
+        msg = (
+            f"No adapter for a database named {name!r}.{nearest(name.lower(), ADAPTERS)} Known: {', '.join(ADAPTERS)}."
+        )
         raise UsageError(msg)
     return cast(Adapter, import_module(ADAPTERS[name]))

@@ -34,4 +34,5 @@ class Release:
     findings: list[Finding] = field(default_factory=list)
 
     def report(self, severity: Severity, where: str, message: str) -> None:
+        """Add a finding."""
         self.findings.append(Finding(severity, where, message))

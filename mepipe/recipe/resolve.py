@@ -45,6 +45,7 @@ class Resolved:
 
     @property
     def output(self) -> Output:
+        """What one sample of it is, under its parameters."""
         return self.stage.output(self.params)
 
     @property

@@ -57,6 +57,7 @@ class Plan:
 
 
 def snapshot_rows(samples: Sequence[Sample], frames: Sequence[str]) -> list[dict[str, Any]]:
+    """What a snapshot freezes of each sample: its manifest fields and the digest of its frames."""
     return [{**s.model_dump(), "frames": f} for s, f in zip(samples, frames, strict=True)]
 
 

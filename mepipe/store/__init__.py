@@ -113,6 +113,7 @@ class Store:
 
 
 def folder(url: str | Path) -> Path:
+    """The folder that a store's URL names; UsageError for what is no folder."""
     scheme = urlparse(str(url)).scheme if "://" in str(url) else ""
     if scheme not in ("", "file"):
         msg = f"{url}: only folders can be stores for now. Mount or copy it, and name the folder."

@@ -63,18 +63,22 @@ class Feature:
 
     @property
     def key(self) -> str:
+        """The identity of what made it."""
         return str(self.attributes["key"])
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Samples first; where clips differ in length, of the longest."""
         return tuple(self._data.shape)
 
     @property
     def dtype(self) -> np.dtype:
+        """As stored."""
         return np.dtype(self._data.dtype)
 
     @property
     def dims(self) -> tuple[str, ...]:
+        """The names of the axes, `sample` first."""
         return tuple(self._data.metadata.dimension_names)
 
     @cached_property

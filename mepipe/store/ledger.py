@@ -43,6 +43,7 @@ class Record:
     time: float = 0.0
 
     def beats(self, other: Record | None) -> bool:
+        """Whether this record counts rather than the other."""
         return other is None or (self.turn, _RANK[self.state], self.time) > (
             other.turn,
             _RANK[other.state],

@@ -10,11 +10,11 @@ import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mepipe.errors import MepipeError, UsageError
+from mepipe.names import nearest
 
 if TYPE_CHECKING:
     from mepipe.datasets.demo.plan import Entry
@@ -97,9 +97,7 @@ def write(
 
 def _check(layout: str, subjects: int, clips: int, seed: int, workers: int) -> None:
     if layout not in LAYOUTS:
-        near = get_close_matches(layout, LAYOUTS, 1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        msg = f"No demo layout {layout!r}.{hint} Known: {', '.join(LAYOUTS)}."
+        msg = f"No demo layout {layout!r}.{nearest(layout, LAYOUTS)} Known: {', '.join(LAYOUTS)}."
         raise UsageError(msg)
     limits = {"subjects": (subjects, 1, 900), "clips": (clips, 1, 200), "workers": (workers, 1, 1024)}
     for name, (value, least, most) in limits.items():
