@@ -33,7 +33,7 @@ features: setup ## extract the features of DATASETS="samm casme2" (default: thos
 		$(BIN)/mepipe demo cache/demo; \
 	fi; \
 	for d in $$datasets; do \
-		test "$$d" != demo -a -e manifests/$$d.csv || $(BIN)/mepipe manifest build $$d; \
+		test "$$d" != demo -a -e manifests/$$d.csv || $(BIN)/mepipe manifest build $$d || test -e manifests/$$d.csv; \
 		$(EXTRACT) --dataset $$d || failed=1; \
 		$(BIN)/mepipe inspect --dataset $$d; \
 	done; exit $${failed:-0}
