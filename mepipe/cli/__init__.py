@@ -66,11 +66,9 @@ class LazyGroup(click.Group):
     "mepipe extract --dataset demo --root cache/demo",
 )
 @click.version_option(__version__)
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.pass_context
-def cli(ctx: click.Context, debug: bool) -> None:
+@click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+def cli() -> None:
     """Micro-expression databases to checked, cached, shareable features, and trainers that read them."""
-    ctx.obj = {"debug": debug}
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from mepipe.clip import Clip
 from mepipe.errors import SampleError
+from mepipe.ops.landmarks import N_LANDMARKS
 from mepipe.stages.declare import NoParams, Output, Shape, Stage
 
 
@@ -18,7 +19,7 @@ def compute(clip: Clip, params: NoParams) -> np.ndarray:
 
 
 def _shape(params: NoParams, clip: Shape) -> Shape:
-    return (478, 2)
+    return (N_LANDMARKS, 2)
 
 
 STAGE = Stage(
