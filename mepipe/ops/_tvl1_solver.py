@@ -8,14 +8,13 @@ import cv2
 import numpy as np
 
 from mepipe.ops import _tvl1_kernels as kernels
-from mepipe.ops.tvl1 import SMALLEST
+from mepipe.ops._median import median5
+from mepipe.ops.tvl1 import SETTLED, SMALLEST
 
 if TYPE_CHECKING:
     from mepipe.ops.tvl1 import Preset
 
-# A warp that moves the flow by less than this (pixels, root mean square) need not be followed by another.
-SETTLED = 0.06
-# Of a warm start, which has two at least: one alone lags behind motion in a small part of the frame.
+# Warps of a warm start, which has two at least: one alone lags behind motion in a small part of the frame.
 MOST_WARPS = 5
 # A warm start follows a pixel or two of motion between two targets. It is given up where, in any block of this many
 # pixels, the mean residual (grey levels) is more than twice what the previous target ended with, plus this.
@@ -33,10 +32,8 @@ class Solution(NamedTuple):
 
 
 def pyramid(frame: np.ndarray, preset: Preset) -> list[np.ndarray]:
-    """Float32 levels, finest first."""
+    """Float32 levels, finest first; what varies slowly is removed from each, so that coarse levels keep coarse detail."""
     level: np.ndarray = frame.astype(np.float32)
-    if preset.detail > 0:
-        level = cv2.subtract(level, cv2.GaussianBlur(level, (0, 0), preset.detail, borderType=cv2.BORDER_REFLECT))
     levels = [level]
     step = preset.scale_step
     while len(levels) < preset.scales:
@@ -44,7 +41,13 @@ def pyramid(frame: np.ndarray, preset: Preset) -> list[np.ndarray]:
         if min(level.shape) < SMALLEST:
             break
         levels.append(level)
-    return levels
+    return [_detail(level, preset.detail) for level in levels]
+
+
+def _detail(level: np.ndarray, sigma: float) -> np.ndarray:
+    if sigma == 0:
+        return level
+    return cv2.subtract(level, cv2.GaussianBlur(level, (0, 0), sigma, borderType=cv2.BORDER_REFLECT))
 
 
 def descend(base: list[np.ndarray], levels: list[np.ndarray], preset: Preset) -> Solution:
@@ -112,10 +115,9 @@ def _relax(reference: np.ndarray, seen: np.ndarray, flow: np.ndarray, dual: np.n
     (kernels.linearise_mean if preset.mean_gradient else kernels.linearise)(reference, seen, flow, linear)
     before = flow[:, 1:-1, 1:-1].copy()
     for _ in range(preset.outer):
-        if preset.median > 1:
-            for axis in (0, 1):
-                field = np.ascontiguousarray(flow[axis, 1:-1, 1:-1])
-                flow[axis, 1:-1, 1:-1] = cv2.medianBlur(field, preset.median)
+        if preset.median:
+            median5(flow[0])
+            median5(flow[1])
         if _iterate(linear, flow, dual, preset):
             break
     moved = before - flow[:, 1:-1, 1:-1]

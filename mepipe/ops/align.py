@@ -14,14 +14,16 @@ from itertools import chain, islice
 import numpy as np
 
 from mepipe.errors import SampleError
+from mepipe.ops._crop import Near, part_around
 from mepipe.ops.landmarks import FACE_OVAL, LEFT_EYE, RIGHT_EYE, Landmarker, face_width
 from mepipe.ops.stabilise import Fit, Stabiliser, apply, compose, invert
 
 # The crop and the landmarks come from the median of so many frames, since one frame's may be off.
 _FIRST = 3
-# A frame fails when fewer of the followed points agree on a rigid motion (to 2 px), when the fit has not come to
-# rest, or when half the landmarks lie further from the onset's than this fraction of the crop: a head has turned.
-_MIN_INLIERS = 0.1
+# A frame fails when fewer of the followed points are found where a rigid motion puts them (to 2 px), when the fit has
+# not come to rest, or when half the landmarks lie further from the onset's than this fraction of the crop: a head has
+# turned.
+_MIN_INLIERS = 0.2
 _MAX_LEFT = 0.25
 _MAX_DRIFT = 0.05
 # So many points agreeing vouch for a face that the landmarker misses in a frame.
@@ -36,8 +38,8 @@ class Aligned:
     numbers: int64 [T], frame numbers of the source.
     landmarks: float32 [478, 2], of the onset frame, in pixels of the crop.
     transforms: float64 [T, 2, 3], pixels of the crop -> pixels of source frame t.
-    inliers: float32 [T], fraction of the followed points that agree with the rigid motion to 2 px: low where the
-        face is hidden or the head has turned. 1 where nothing was fitted.
+    inliers: float32 [T], fraction of the followed points found where the rigid motion puts them, to 2 px: low where
+        the face is hidden or the head has turned. 1 where nothing was fitted.
     left: float32 [T], rigid motion in px (rms over the face) that the fit last found; 0 where nothing was fitted.
     """
 
@@ -56,7 +58,7 @@ def align(
     size: int = 224,
     margin: float = 0.05,
     stabilise: bool = True,
-    check_every: int = 8,
+    check_every: int = 32,
     min_face: float = 40.0,
 ) -> Aligned:
     """Crops a clip to size x size pixels and holds the head still; one resampling from source to crop.
@@ -76,8 +78,11 @@ def align(
     placed = _first_landmarks(first, landmarker, size, margin, min_face)
     crop = _crop_matrix(np.median(list(placed.values()), axis=0), size, margin)
     onset = apply(invert(crop), placed[0])
-    motion, fit = np.eye(2, 3), Fit(np.eye(2, 3), 1.0, 0.0)
-    stabiliser = Stabiliser(_view(first[0][1], crop, size, motion), _face_mask(onset, size)) if stabilise else None
+    before = motion = np.eye(2, 3)
+    fit = Fit(motion, 1.0, 0.0)
+    stabiliser = None
+    if stabilise:
+        stabiliser = Stabiliser(Near(first[0][1], crop, size).view(crop), _face_mask(onset, size))
     numbers: list[int] = []
     cuts: list[np.ndarray] = []
     transforms: list[np.ndarray] = []
@@ -93,16 +98,22 @@ def align(
             faults[numbers[-1]] = "the head has turned or moved too far"
 
     for number, frame in chain(first, frames):
+        # A head goes on as it went: what is left to find is small, and one look is mostly enough.
+        guess = compose(motion, compose(invert(before), motion))
+        near = Near(frame, compose(crop, guess), size)
         if stabiliser is not None and numbers:
-            fit = stabiliser.fit(partial(_view, frame, crop, size), motion)
+            fit = stabiliser.fit(partial(_view, near, crop), guess)
             if fit.inliers >= _MIN_INLIERS and fit.left <= _MAX_LEFT:
-                motion = fit.matrix
+                before, motion = motion, fit.matrix
             else:  # the next frame starts from the last good one
                 faults[number] = "the face does not move as one piece"
+                before = motion
         numbers.append(number)
         fits.append(fit)
         transforms.append(compose(crop, motion))
-        cuts.append(_warp(frame, transforms[-1], size))
+        if not near.covers(transforms[-1]):
+            near = Near(frame, transforms[-1], size)
+        cuts.append(near.cut(transforms[-1]))
         if len(numbers) % check_every == 0:
             check(frame)
     if len(numbers) % check_every:
@@ -153,7 +164,7 @@ def _first_landmarks(
 def _landmarks_near(frame: np.ndarray, landmarker: Landmarker, crop: np.ndarray, size: int) -> np.ndarray | None:
     """Landmarks, float64 [478, 2] in source pixels, of the face in the crop: looked for around it, so that another
     person's face is not taken for it, and a small face is a large part of what is searched."""
-    x, y, part = _part(frame, crop, size, size // 2)
+    x, y, part = part_around(frame, crop, size, size // 2)
     found = landmarker(np.ascontiguousarray(part))
     return None if found is None else found.astype(np.float64) + np.array([x, y])
 
@@ -200,35 +211,6 @@ def _face_mask(landmarks: np.ndarray, size: int) -> np.ndarray:
     return cv2.erode(mask, np.ones((9, 9), np.uint8))
 
 
-def _view(frame: np.ndarray, crop: np.ndarray, size: int, motion: np.ndarray) -> np.ndarray:
+def _view(near: Near, crop: np.ndarray, motion: np.ndarray) -> np.ndarray:
     """The crop in gray with a motion undone, uint8 [size, size]: what the stabiliser sees."""
-    return _warp(frame, compose(crop, motion), size, gray=True)[:, :, 0]
-
-
-def _warp(frame: np.ndarray, matrix: np.ndarray, size: int, gray: bool = False) -> np.ndarray:
-    """uint8 [size, size, C] of a frame uint8 [H, W, C]; `matrix` maps its pixels to the frame's."""
-    import cv2
-
-    pitch = float(np.hypot(*matrix[:, 0]))  # source pixels per pixel of the crop
-    # The blur that takes a picture of pixels of one size to one of larger pixels, a pixel taken as a Gaussian of .5.
-    blur = 0.5 * np.sqrt(max(pitch**2 - 1, 0))
-    x, y, part = _part(frame, matrix, size, 8 + 3 * blur / pitch)
-    if gray and part.shape[2] == 3:
-        part = cv2.cvtColor(part, cv2.COLOR_RGB2GRAY)
-    if blur > 0.2:
-        part = cv2.GaussianBlur(part, (0, 0), blur, borderType=cv2.BORDER_REPLICATE)
-    local = matrix - np.array([[0, 0, x], [0, 0, y]])
-    # The fit loses .002 px by cubic interpolation, which takes a quarter of the time.
-    flags = cv2.WARP_INVERSE_MAP | (cv2.INTER_CUBIC if gray else cv2.INTER_LANCZOS4)
-    cut = cv2.warpAffine(part, local, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return cut if cut.ndim == 3 else cut[:, :, None]
-
-
-def _part(frame: np.ndarray, matrix: np.ndarray, size: int, pad: float) -> tuple[int, int, np.ndarray]:
-    """x, y and pixels of the part of a frame that a crop with `pad` px around it needs; at least one pixel."""
-    low, high = -pad, size - 1 + pad
-    corners = apply(matrix, np.array([[low, low], [low, high], [high, low], [high, high]]))
-    limits = np.array([frame.shape[1], frame.shape[0]])
-    start = np.clip(np.floor(corners.min(axis=0)).astype(int), 0, limits - 1)
-    stop = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 1, start + 1, limits)
-    return int(start[0]), int(start[1]), frame[start[1] : stop[1], start[0] : stop[0]]
+    return near.view(compose(crop, motion))

@@ -14,10 +14,11 @@ import numpy as np
 from mepipe.errors import MepipeError, UsageError
 
 
-def strain(flow: np.ndarray, variant: str = "tensor") -> np.ndarray:
+def strain(flow: np.ndarray, variant: str = "tensor", device: str = "cpu") -> np.ndarray:
     """Magnitude of the strain at every pixel: float32 [..., H, W], no unit (pixels per pixel).
 
     flow: [..., 2, H, W], channel 0 is u (to the right), channel 1 is v (down), in pixels; H, W >= 2.
+    device: "cpu", or one of Torch's, where all fields are computed at once, with the same result up to rounding.
 
     | variant | magnitude | derivatives, borders | from |
     | --- | --- | --- | --- |
@@ -38,6 +39,11 @@ def strain(flow: np.ndarray, variant: str = "tensor") -> np.ndarray:
     if variant not in _VARIANTS:
         msg = f"No strain called {variant!r}. Choose one of {', '.join(_VARIANTS)}."
         raise UsageError(msg)
+    if device != "cpu":
+        from mepipe.ops import _torch
+
+        _check(flow)
+        return _torch.strain(flow, variant, device)
     return _each_field(flow, _VARIANTS[variant], ())
 
 
@@ -50,20 +56,24 @@ def tensor(flow: np.ndarray) -> np.ndarray:
     return _each_field(flow, _tensor, (3,))
 
 
-def motion_map(flow: np.ndarray, variant: str = "tensor") -> np.ndarray:
+def motion_map(flow: np.ndarray, variant: str = "tensor", device: str = "cpu") -> np.ndarray:
     """[u, v, strain] as the channels of one picture: float32 [..., 3, H, W] (Ra-ICL, eq. 2; STSTNet)."""
-    magnitude = strain(flow, variant)
+    magnitude = strain(flow, variant, device)
     return np.concatenate([flow.astype(np.float32, copy=False), magnitude[..., None, :, :]], axis=-3)
 
 
-def _each_field(flow: np.ndarray, compute: Callable[[np.ndarray], np.ndarray], channels: tuple[int, ...]) -> np.ndarray:
-    """`compute` on one [2, H, W] field after another: a field and its derivatives stay in a core's cache."""
+def _check(flow: np.ndarray) -> None:
     if flow.ndim < 3 or flow.shape[-3] != 2 or min(flow.shape[-2:]) < 2:
         msg = (
             f"Strain needs flow [..., 2, H, W] with H and W of 2 or more, got {list(flow.shape)}.\n"
             "Move the two components to the third axis from the end: u (to the right), then v (down)."
         )
         raise MepipeError(msg)
+
+
+def _each_field(flow: np.ndarray, compute: Callable[[np.ndarray], np.ndarray], channels: tuple[int, ...]) -> np.ndarray:
+    """`compute` on one [2, H, W] field after another: a field and its derivatives stay in a core's cache."""
+    _check(flow)
     fields = flow.astype(np.float32, copy=False).reshape(-1, *flow.shape[-3:])
     out = np.empty((len(fields), *channels, *flow.shape[-2:]), dtype=np.float32)
     for result, field in zip(out, fields, strict=True):

@@ -11,6 +11,10 @@ iterations takes the place of a stopping rule that noise never meets.
 Modes. `exact` solves each pair alone, through the whole pyramid. `clip` takes the targets in order and starts each
 from the flow and the dual variables of the one before, at the finest scale only; where that start does not fit the
 new frame, it goes through the pyramid again.
+
+Devices. `cpu` is compiled code on one core. Any other is a Torch device, on which all pairs are solved at once by
+the same scheme, both modes as `exact`. Rounding differs, which parts them by .001-.006 px on average with `micro`, by
+.02 px with `opencv` and its stopping rule: noise of .0001 grey levels in the frames does as much.
 """
 
 from __future__ import annotations
@@ -23,6 +27,8 @@ import numpy as np
 from mepipe.errors import MepipeError
 
 SMALLEST = 16  # pixels: OpenCV's pyramid stops here too
+# A warp that moves the flow by less than this (pixels, root mean square) need not be followed by another.
+SETTLED = 0.06
 MODES = ("exact", "clip")
 
 
@@ -36,13 +42,13 @@ class Preset:
     scales: int
     scale_step: float
     warps: int  # linearisations per scale
-    outer: int  # median filters per warp
-    inner: int  # iterations after each median filter
+    outer: int  # times `inner` iterations per warp
+    inner: int  # iterations, between median filters
     epsilon: float  # stop when an iteration moves the flow by less than this, pixels root mean square
     fused: int  # iterations between two looks at epsilon
-    median: int  # aperture of the median filter, pixels; 1 is none
+    median: bool  # a 5 x 5 median filter of the flow before each `inner` iterations
     huber: float  # slope (pixels per pixel) below which the penalty is quadratic; 0 is total variation
-    detail: float  # sigma (pixels) above which structure is removed first; 0 keeps all
+    detail: float  # sigma (pixels of each scale) above which structure is removed first; 0 keeps all
     mean_gradient: bool  # gradients of both frames, averaged, instead of the target's
 
 
@@ -59,39 +65,46 @@ PRESETS = MappingProxyType(
             inner=30,
             epsilon=0.01,
             fused=1,
-            median=5,
+            median=True,
             huber=0.0,
             detail=0.0,
             mean_gradient=False,
         ),
-        # Chosen on two portraits (sharp, soft), peaks of 0.35-4 px, one and two times sensor noise, raw and averaged
-        # over five frames, with the light drifting by 2 %.
+        # Chosen over faces (sharp, soft), action units, peaks of 0.25-4 px and sensor noise, with the light drifting by
+        # 2 %, on frames smoothed in time (`sampling.smoothing_width`): python -m benchmarks --only accuracy_grid
         "micro": Preset(
             tau=0.2,
             attachment=0.25,
-            theta=0.3,
-            scales=3,
-            scale_step=0.5,
-            warps=3,
+            theta=0.25,
+            scales=5,
+            scale_step=0.8,
+            warps=4,
             outer=1,
             inner=30,
             epsilon=0.0,
             fused=10,
-            median=1,
-            huber=0.05,
-            detail=5.0,
+            median=False,
+            huber=0.02,
+            detail=3.0,
             mean_gradient=True,
         ),
     }
 )
 
 
-def flow(reference: np.ndarray, targets: np.ndarray, preset: str | Preset = "micro", mode: str = "clip") -> np.ndarray:
+def flow(
+    reference: np.ndarray,
+    targets: np.ndarray,
+    preset: str | Preset = "micro",
+    mode: str = "clip",
+    device: str = "cpu",
+) -> np.ndarray:
     """Motion from `reference` to each of `targets`: float32 [N, 2, H, W], pixels, u to the right and v downward.
 
     reference: [H, W], targets: [N, H, W], both uint8 or float32 in 0..255, at least 16 x 16.
     preset: "micro", "opencv", or a `Preset` of one's own. mode: "clip" or "exact"; only in mode "clip" does the
-    order of the targets matter. Same input, same bits.
+    order of the targets matter. Same input, same bits. device: "cpu", or one of Torch's ("cuda", "cuda:1"), for which
+    neither OpenCV nor numba is needed.
 
     Raises ValueError for wrong shapes, dtypes or names, and MepipeError for frames that hold NaN or infinity.
 
@@ -99,20 +112,28 @@ def flow(reference: np.ndarray, targets: np.ndarray, preset: str | Preset = "mic
     >>> bool(flow(frame, frame[None]).any())
     False
     """
-    return flow_with_report(reference, targets, preset, mode)[0]
+    return flow_with_report(reference, targets, preset, mode, device)[0]
 
 
 def flow_with_report(
-    reference: np.ndarray, targets: np.ndarray, preset: str | Preset = "micro", mode: str = "clip"
+    reference: np.ndarray,
+    targets: np.ndarray,
+    preset: str | Preset = "micro",
+    mode: str = "clip",
+    device: str = "cpu",
 ) -> tuple[np.ndarray, np.ndarray]:
     """As `flow`, and bool [N]: whether the pair's last warp moved the flow by less than 0.06 pixels rms.
 
     Iterations are capped, so a pair that has not settled has a flow too: one to look at before it is believed.
     """
-    # numba and OpenCV take half a second to import: only who computes pays.
+    parameters = _checked(reference, targets, preset, mode)
+    # numba and OpenCV take half a second to import, Torch two: only who computes pays.
+    if device != "cpu":
+        from mepipe.ops import _tvl1_torch
+
+        return _tvl1_torch.flow_with_report(reference, targets, parameters, device)
     from mepipe.ops import _tvl1_solver as solver
 
-    parameters = _checked(reference, targets, preset, mode)
     base = solver.pyramid(reference, parameters)
     fields = np.empty((len(targets), 2, *reference.shape), np.float32)
     settled = np.empty(len(targets), bool)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import TYPE_CHECKING
+
 import numpy as np
 from pydantic import Field
 
 from mepipe.clip import Clip
 from mepipe.stages.declare import Annotation, Output, Params, Shape, Source, Stage
+
+if TYPE_CHECKING:
+    from mepipe.ops.landmarks import FaceMesh
 
 
 class AlignParams(Params):
@@ -18,14 +24,21 @@ class AlignParams(Params):
     min_face: int = Field(40, ge=16, description="Faces narrower than this in the recording are refused, pixels.")
 
 
+@cache
+def _mesh() -> FaceMesh:
+    """Made once for a process: it remembers nothing from one frame to the next."""
+    from mepipe.ops.landmarks import FaceMesh
+
+    return FaceMesh()
+
+
 def compute(source: Source, params: AlignParams) -> Clip:
     """Crop the face once per clip and undo rigid head motion against the onset frame."""
     from mepipe.ops.align import align
-    from mepipe.ops.landmarks import FaceMesh
 
     aligned = align(
         source.frames,
-        FaceMesh(),
+        _mesh(),
         size=params.size,
         margin=params.margin,
         stabilise=params.stabilise,
@@ -68,4 +81,5 @@ STAGE = Stage(
     shape=_shape,
     timeline=_timeline,
     libraries=("mediapipe", "opencv-contrib-python"),
+    loads=("mediapipe.python.solutions.face_mesh", "mepipe.ops.align", "mepipe.ops._stabilise_kernels"),
 )

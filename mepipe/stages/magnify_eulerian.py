@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from mepipe.clip import Clip
 from mepipe.ops import eulerian
@@ -16,12 +16,24 @@ class MagnifyEulerianParams(Params):
     alpha: float = Field(20.0, ge=0, le=1000, description="Gain on the band-passed signal; 0 changes nothing.")
     low: float = Field(0.4, gt=0, description="Lower cut-off of the band-pass, hertz.")
     high: float = Field(4.0, gt=0, description="Upper cut-off of the band-pass, hertz.")
+    gains: tuple[float, ...] = Field(
+        (), description="Factors on alpha by size of detail, finest first, the last for what remains; none: 1 on all."
+    )
+    chroma: float = Field(1.0, ge=0, le=1, description="Factor on changes of colour at equal luma; 0: only luma.")
+    causal: bool = Field(False, description="Filter forward only, so that motion comes late; else both ways, no delay.")
+
+    @field_validator("gains", mode="before")
+    @classmethod
+    def _separated(cls, value: object) -> object:
+        """On the command line they are written with commas."""
+        return value.split(",") if isinstance(value, str) else value
 
 
-def compute(clip: Clip, params: MagnifyEulerianParams) -> Clip:
+def compute(clip: Clip, params: MagnifyEulerianParams, device: str = "cpu") -> Clip:
     """Magnify motion by band-passing intensity over time; greys in 0..1, not clipped."""
     frames = clip.frames.astype(np.float32) / np.float32(255)
-    return clip.with_frames(eulerian.magnify(frames, clip.rate, params.low, params.high, params.alpha))
+    options = params.model_dump() | {"gains": params.gains or None, "device": device}
+    return clip.with_frames(eulerian.magnify(frames, clip.rate, **options))
 
 
 def _shape(params: MagnifyEulerianParams, clip: Shape) -> Shape:
@@ -49,4 +61,6 @@ STAGE = Stage(
     shape=_shape,
     timeline=_timeline,
     reads=lambda params: ("fps",),
+    loads=("mepipe.ops.eulerian", "scipy.signal"),
+    on_device=True,
 )

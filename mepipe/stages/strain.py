@@ -18,9 +18,9 @@ class StrainParams(Params):
     map: bool = Field(False, description="Give the three-channel map [u, v, strain] instead of strain alone.")
 
 
-def compute(flow: np.ndarray, params: StrainParams) -> np.ndarray:
+def compute(flow: np.ndarray, params: StrainParams, device: str = "cpu") -> np.ndarray:
     """Optical strain of a flow, or the map [u, v, strain] of it."""
-    return (strain.motion_map if params.map else strain.strain)(flow, params.variant)
+    return (strain.motion_map if params.map else strain.strain)(flow, params.variant, device)
 
 
 def _output(params: StrainParams) -> Output:
@@ -46,4 +46,5 @@ STAGE = Stage(
     compute=compute,
     shape=_shape,
     timeline=_timeline,
+    on_device=True,
 )

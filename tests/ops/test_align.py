@@ -120,7 +120,7 @@ def test_large_slow_motion_is_followed(mesh: FaceMesh, portrait: np.ndarray, lan
     motions = [rigid(1.2 * t, (2.5 * t, -1.5 * t), landmarks.mean(axis=0)) for t in range(7)]
     aligned = align(clip(portrait, landmarks, motions), mesh)
     assert error(aligned, motions, landmarks).max() < 0.05  # ends 17 px and 7 degrees from the onset
-    assert aligned.left.max() < 0.05
+    assert aligned.left.max() < 0.1  # it came to rest
     assert aligned.inliers.min() > 0.9
 
 

@@ -182,3 +182,40 @@ def test_a_pass_band_that_cannot_exist_is_refused(fps: float, low: float, high: 
 def test_what_cannot_be_magnified_is_refused_by_name(frames: np.ndarray, options: dict, message: str) -> None:
     with pytest.raises(MepipeError, match=message):
         eulerian.magnify(frames, 30, **options)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("gains", [None, [0.5], [0.3, 1.0, 2.0, 0.0]])
+@pytest.mark.parametrize(("channels", "chroma"), [(1, 1.0), (3, 1.0), (3, 0.25)])
+def test_a_torch_device_gives_the_same(channels: int, chroma: float, gains: list[float] | None, causal: bool) -> None:
+    frames = movement(12, size=21, channels=channels)[:, :, :-2]
+    choices = {"fps": 100, "gains": gains, "chroma": chroma, "causal": causal}
+    # "cpu:0" is the processor by way of Torch.
+    on_device = eulerian.magnify(frames, device="cpu:0", **choices)
+    assert on_device.dtype == np.float32
+    np.testing.assert_allclose(on_device, eulerian.magnify(frames, **choices), atol=GREY)
+    assert np.abs(on_device - frames).max() > 0.05
+
+
+def test_a_torch_device_keeps_what_is_still_bit_for_bit() -> None:
+    frames = np.random.default_rng(2).random((6, 9, 8), dtype=np.float32)
+    still = np.repeat(frames[:1], 6, axis=0)
+    np.testing.assert_array_equal(eulerian.magnify(still, fps=30, device="cpu:0"), still)
+    np.testing.assert_array_equal(eulerian.magnify(frames, fps=30, alpha=0, device="cpu:0"), frames)
+
+
+def test_magnification_stays_on_its_device() -> None:
+    import torch
+
+    from mepipe.ops import _torch
+
+    # Torch's "meta" device computes shapes alone, and refuses, as a GPU does, to be mixed with the processor's arrays.
+    clip = torch.zeros(5, 21, 16, 3, device="meta")
+    result = _torch.magnified(clip, np.eye(5), [1.0, 0.5, 0.0], np.eye(3))
+    assert (result.shape, result.device.type) == (clip.shape, "meta")
+
+
+@pytest.mark.parametrize("device", ["cpu", "cpu:0"])
+def test_more_gains_than_the_frames_have_levels_are_refused(device: str) -> None:
+    with pytest.raises(MepipeError, match="5 gains do not fit frames of 9 x 8 px"):
+        eulerian.magnify(np.zeros((4, 8, 9, 1), np.float32), fps=30, gains=[1.0] * 5, device=device)

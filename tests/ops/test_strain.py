@@ -138,3 +138,36 @@ def test_what_is_not_flow_is_refused(shape: tuple[int, ...]) -> None:
 def test_an_unknown_variant_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match=r"No strain called 'norm'. Choose one of tensor, .* meb"):
         strain(random_flow(), "norm")
+
+
+@settings(max_examples=60)
+@given(
+    st.sampled_from(VARIANTS),
+    st.integers(2, 9),
+    st.integers(2, 9),
+    st.sampled_from([(), (3,), (2, 0), (2, 3)]),
+    st.integers(0, 99),
+)
+def test_a_torch_device_gives_the_same(variant: str, height: int, width: int, lead: tuple, seed: int) -> None:
+    flow = np.random.default_rng(seed).normal(size=(*lead, 2, height, width)).astype(np.float32)
+    # "cpu:0" is the processor by way of Torch. Sums of a few products of order one, in another order.
+    on_device = strain(flow, variant, device="cpu:0")
+    assert on_device.dtype == np.float32
+    np.testing.assert_allclose(on_device, strain(flow, variant), atol=1e-5)
+    np.testing.assert_allclose(motion_map(flow, variant, "cpu:0"), motion_map(flow, variant), atol=1e-5)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_strain_stays_on_its_device(variant: str) -> None:
+    import torch
+
+    from mepipe.ops import _torch
+
+    # Torch's "meta" device computes shapes alone, and refuses, as a GPU does, to be mixed with the processor's arrays.
+    result = _torch.strain_of(*torch.zeros(2, 3, 8, 9, device="meta"), variant)
+    assert (result.shape, result.device.type) == ((3, 8, 9), "meta")
+
+
+def test_a_torch_device_refuses_what_is_no_flow() -> None:
+    with pytest.raises(MepipeError, match="Strain needs flow"):
+        strain(np.zeros((3, 8, 8), np.float32), device="cpu:0")
