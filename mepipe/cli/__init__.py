@@ -20,6 +20,7 @@ COMMANDS = {
     "status": "Say what is complete, missing, failed.",
     "inspect": "Write one picture that shows a sample's features.",
     "store": "List and verify the store.",
+    "weights": "List, add, fetch the named weights of networks.",
     "train": "Train and evaluate a model from the store.",
     "doctor": "Say what this machine lacks, and how to get it.",
 }

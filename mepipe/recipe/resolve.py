@@ -1,8 +1,8 @@
 """From a recipe to resolved nodes: stages found, parameters complete, keys computed.
 
 A key hashes what made a feature: stage, version, parameters with their defaults, upstream keys, the versions of the
-libraries that the stage declares as changing values, and the dtype it is stored as where the recipe chose one. It
-never holds paths, workers, devices, compression or source text.
+libraries that the stage declares as changing values, the digests of the weights that its parameters call for, and the
+dtype it is stored as where the recipe chose one. It never holds paths, workers, devices, compression or source text.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from mepipe import weights
 from mepipe.errors import MepipeError, UsageError
 from mepipe.recipe.model import SOURCE, Recipe, explain
 from mepipe.stages import declare
@@ -91,11 +92,14 @@ def resolve(recipe: Recipe, overrides: Mapping[str, Mapping[str, Any]] | None = 
             msg = f"{where}: {stage.name} takes a {stage.inputs[0]}, and {node.input!r} gives a {offered}."
             raise UsageError(msg)
         dtype = node.store if isinstance(node.store, str) else stage.output(params).dtype if node.store else None
+        named = stage.weights(params)
+        libraries = (*stage.libraries, *(("torch",) if named else ()))
         lineage = {
             "stage": stage.name,
             "version": stage.version,
             "params": params.model_dump(mode="json"),
-            "libraries": {library: _library(library) for library in stage.libraries},
+            "libraries": {library: _library(library) for library in libraries},
+            **({"weights": {name: weights.digest(name) for name in named}} if named else {}),
             "upstream": upstream.lineage if upstream else SOURCE,
         }
         value_key = _hash({**lineage, "upstream": upstream.value_key if upstream else SOURCE})

@@ -85,6 +85,10 @@ class Stage:
         stands for, float64; None where the output has no frame axis.
     reads: manifest fields (beside onset and offset, which choose the frames) that the output depends on.
     libraries: distributions whose version changes the values.
+    loads: modules that compute imports and that take long to: loaded ahead, once for all worker processes.
+    on_device: compute takes a keyword `device` ("cpu", "cuda", "cuda:1"), which changes the values by rounding alone.
+    weights: names (see mepipe.weights) of the weights that the parameters call for; their digests, and the version of
+        Torch, are part of the key.
     """
 
     name: str
@@ -97,6 +101,9 @@ class Stage:
     timeline: Callable[[Any, Annotation, np.ndarray], np.ndarray] | None = None
     reads: Callable[[Any], tuple[str, ...]] = _nothing
     libraries: tuple[str, ...] = ()
+    loads: tuple[str, ...] = ()
+    on_device: bool = False
+    weights: Callable[[Any], tuple[str, ...]] = _nothing
 
     def __reduce__(self) -> tuple[Any, ...]:
         return get, (self.name,)  # between processes a stage travels as its name

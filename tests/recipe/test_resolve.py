@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from mepipe.errors import UsageError
 from mepipe.recipe.model import load, parse
 from mepipe.recipe.resolve import Resolved, needed, resolve
 
@@ -43,6 +46,23 @@ def test_how_a_node_is_stored_is_its_own_business() -> None:
     as_uint8, as_float = keys(nodes("uint8")), keys(nodes("float16"))
     assert {n for n in as_uint8 if as_uint8[n] != as_float[n]} == {"frames"}
     assert keys(nodes("false"))["flow"] == as_uint8["flow"]
+
+
+def test_other_weights_give_another_key_and_only_where_they_are_called_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEPIPE_WEIGHTS", str(tmp_path))
+    file, found = tmp_path / "FlowNet2-C_checkpoint.pth.tar", []
+    for content in (b"one", b"other"):
+        file.write_bytes(content)
+        found.append(nodes(flow={"backend": "flownet2c"}))
+    assert found[0]["flow"].lineage["weights"] == {"flownet2c": hashlib.sha256(b"one").hexdigest()}
+    assert {n for n in found[0] if found[0][n].key != found[1][n].key} == {"flow"}
+    file.unlink()
+    assert keys(nodes()) == keys(nodes(flow={"backend": "tvl1"}))
+    assert "weights" not in nodes()["flow"].lineage
+    with pytest.raises(UsageError, match="mepipe weights add flownet2c FILE"):
+        nodes(flow={"backend": "flownet2c"})
 
 
 def test_the_same_node_has_one_key_in_all_recipes() -> None:
