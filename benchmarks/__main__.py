@@ -11,11 +11,19 @@ from benchmarks import tables
 
 SUBJECTS = (
     "accuracy_flow",
+    "accuracy_grid",
+    "micro_choice",
+    "flow_backends",
     "accuracy_align",
     "accuracy_eulerian",
+    "accuracy_magnet",
     "accuracy_rank_pool",
+    "speed_flow",
     "speed",
+    "reading",
     "whole",
+    "million",
+    "gpu",
 )
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 

@@ -32,7 +32,7 @@ class Solution(NamedTuple):
 
 
 def pyramid(frame: np.ndarray, preset: Preset) -> list[np.ndarray]:
-    """Float32 levels, finest first; what varies slowly is removed from each, so that coarse levels keep coarse detail."""
+    """Float32 levels, finest first; what varies slowly is removed from each, so that coarse ones keep coarse detail."""
     level: np.ndarray = frame.astype(np.float32)
     levels = [level]
     step = preset.scale_step
@@ -42,6 +42,11 @@ def pyramid(frame: np.ndarray, preset: Preset) -> list[np.ndarray]:
             break
         levels.append(level)
     return [_detail(level, preset.detail) for level in levels]
+
+
+def finest(frame: np.ndarray, preset: Preset) -> np.ndarray:
+    """The first level alone: what a warm start needs."""
+    return _detail(frame.astype(np.float32), preset.detail)
 
 
 def _detail(level: np.ndarray, sigma: float) -> np.ndarray:

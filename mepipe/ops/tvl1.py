@@ -139,11 +139,10 @@ def flow_with_report(
     settled = np.empty(len(targets), bool)
     solution: solver.Solution | None = None
     for index, target in enumerate(targets):
-        levels = solver.pyramid(target, parameters)
         warm = None
         if solution is not None and mode == "clip":
-            warm = solver.follow(base[0], levels[0], solution, parameters)
-        solution = warm or solver.descend(base, levels, parameters)
+            warm = solver.follow(base[0], solver.finest(target, parameters), solution, parameters)
+        solution = warm or solver.descend(base, solver.pyramid(target, parameters), parameters)
         fields[index] = solution.flow[:, 1:-1, 1:-1]
         settled[index] = solution.settled
     return fields, settled

@@ -190,12 +190,12 @@ def test_smoothing_takes_the_clip_to_rest_at_its_ends(n_frames: int, width: floa
     frames = np.random.default_rng(seed).random((n_frames, 4))
     whole = np.concatenate([frames[:0:-1], frames, frames[-2::-1]])  # mirrored in its first and its last frame
     where = np.linspace(0, n_frames - 1, 5)
-    expected = [
-        [np.polyfit(number - position, whole[:, k], 2, w=np.sqrt(weight))[2] for k in range(4)]
-        for position in where
-        for number in [np.arange(1.0 - n_frames, 2 * n_frames - 1)]
-        for weight in [np.exp(-0.5 * ((number - position) / width) ** 2) * (abs(number - position) <= max(4 * width, 1.5))]
-    ]
+    number = np.arange(1.0 - n_frames, 2 * n_frames - 1)
+    expected = []
+    for position in where:
+        away = number - position
+        weight = np.exp(-0.5 * (away / width) ** 2) * (abs(away) <= max(4 * width, 1.5))
+        expected.append([np.polyfit(away, column, 2, w=np.sqrt(weight))[2] for column in whole.T])
     np.testing.assert_allclose(at(frames, where, width), expected, atol=1e-5)  # float32
 
 
