@@ -11,7 +11,7 @@ DATASETS ?=
 WORKERS ?=
 EXTRACT := $(BIN)/mepipe extract $(if $(WORKERS),--workers $(WORKERS))
 
-.PHONY: help setup features test test-all bench lint clean
+.PHONY: help setup features test test-all chaos bench lint clean
 
 help: ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ test: setup ## run the tests (under ten minutes on two cores)
 
 test-all: setup ## run all tests, slow ones too
 	$(BIN)/python -m pytest -m ''
+
+chaos: setup ## kill KILLS=200 extractions at random, and some at every step, from SEED=0; a difference is an error
+	$(BIN)/python -m tests.faults.chaos --kills $(or $(KILLS),200) --seed $(or $(SEED),0)
 
 bench: setup ## measure speed and accuracy against named alternatives; writes docs/benchmarks.md
 	$(BIN)/python -m benchmarks

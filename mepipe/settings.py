@@ -21,7 +21,9 @@ FILE = "mepipe.toml"
 class Settings(BaseModel):
     """What mepipe.toml may say. Relative paths are relative to that file.
 
-    roots: where each database's release lies, by dataset name.
+    roots: where each database's release lies, by dataset name. device: where stages compute that can choose, "cpu"
+        or a CUDA device that Torch sees ("cuda", "cuda:1").
+        upstream: a store, only read, from which extract takes what it would compute.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -30,6 +32,8 @@ class Settings(BaseModel):
     manifests: Path = Path("manifests")
     runs: Path = Path("runs")
     weights: Path = Path("cache/weights")
+    device: str = "cpu"
+    upstream: str = ""
     roots: dict[str, Path] = Field(default_factory=dict)
 
     def root(self, dataset: str) -> Path:
@@ -63,9 +67,13 @@ def load() -> Settings:
     for name, value in os.environ.items():
         if name.startswith("MEPIPE_ROOT_"):
             roots[name.removeprefix("MEPIPE_ROOT_").lower()] = str(Path(value).absolute())
-        elif name in ("MEPIPE_STORE", "MEPIPE_MANIFESTS", "MEPIPE_RUNS", "MEPIPE_WEIGHTS"):
+        elif name == "MEPIPE_UPSTREAM" and value in ("", "none"):
+            values["upstream"] = ""
+        elif name in ("MEPIPE_STORE", "MEPIPE_UPSTREAM", "MEPIPE_MANIFESTS", "MEPIPE_RUNS", "MEPIPE_WEIGHTS"):
             here_now = value if "://" in value else str(Path(value).absolute())
             values[name.removeprefix("MEPIPE_").lower()] = here_now
+        elif name == "MEPIPE_DEVICE":
+            values["device"] = value
     try:
         settings = Settings.model_validate({**values, "roots": roots})
     except ValidationError as error:
@@ -78,10 +86,14 @@ def _anchored(settings: Settings, folder: Path | None) -> Settings:
         return settings
     return settings.model_copy(
         update={
-            "store": settings.store if "://" in settings.store else str(folder / settings.store),
+            **{n: _anchored_url(getattr(settings, n), folder) for n in ("store", "upstream")},
             "manifests": folder / settings.manifests,
             "runs": folder / settings.runs,
             "weights": folder / settings.weights,
             "roots": {name: folder / root for name, root in settings.roots.items()},
         }
     )
+
+
+def _anchored_url(url: str, folder: Path) -> str:
+    return url if not url or "://" in url else str(folder / url)

@@ -16,6 +16,28 @@ def test_accuracy_is_as_asked(subject):
     assert not missed
 
 
+@pytest.mark.slow
+def test_the_device_path_is_as_near_as_asked_where_the_processors_results_are_kept(tmp_path):
+    from benchmarks import gpu
+
+    gpu.save(tmp_path / "kept.npz", quick=True)
+    report = gpu.run(quick=True, against=tmp_path / "kept.npz")
+    assert len(report.asked) == 9
+    assert not [a.what for a in report.asked if not a.met]
+
+
+@pytest.mark.slow
+def test_every_backend_has_a_row_and_only_those_with_weights_figures(tmp_path, monkeypatch):
+    from benchmarks import flow_backends
+    from mepipe.stages.flow import FlowParams
+
+    monkeypatch.setenv("MEPIPE_WEIGHTS", str(tmp_path))
+    rows = {row[0]: row[1:] for row in flow_backends.run(quick=True).tables[0].rows}
+    networks = FlowParams.model_json_schema()["properties"]["backend"]["enum"][1:]
+    assert {name for name in rows if "no weights here" in rows[name]} == set(networks)
+    assert all(isinstance(rows["tvl1, micro"][i], float) for i in range(7))
+
+
 def test_a_document_keeps_what_other_subjects_measured(tmp_path):
     from benchmarks import tables
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mepipe.errors import UsageError
+
 if TYPE_CHECKING:
     from mepipe.settings import Settings
 
@@ -39,7 +41,8 @@ def command(ctx: click.Context, as_json: bool) -> None:
     from mepipe import settings
 
     config = settings.load()
-    checks = [_python(), *_packages(), *_opencv(), _face_model(), _gpu(), _store(Path(config.store)), *_roots(config)]
+    machine = [_python(), *_packages(), *_opencv(), _face_model(), _gpu(config.device)]
+    checks = [*machine, _store(Path(config.store)), *_roots(config)]
     if as_json:
         click.echo(json.dumps([asdict(c) for c in checks], indent=1))
     else:
@@ -90,13 +93,14 @@ def _face_model() -> Check:
         return Check("face mesh", f"{type(error).__name__}: {error}", "pip install 'mediapipe>=0.10.21,<0.10.30'")
 
 
-def _gpu() -> Check:
+def _gpu(wanted: str) -> Check:
+    from mepipe.run import devices
+
     try:
-        import torch
-    except ImportError:
-        return Check("GPU", "unknown without Torch")
-    found = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none; everything works on the CPU"
-    return Check("GPU", found)
+        devices.check(wanted)
+    except UsageError as error:
+        return Check("GPU", str(error).splitlines()[0], "Set device = 'cpu' in mepipe.toml or MEPIPE_DEVICE.")
+    return Check("GPU", devices.seen() + ("" if devices.count() else "; everything works on the CPU"))
 
 
 def _store(store: Path) -> Check:

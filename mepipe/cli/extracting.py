@@ -34,8 +34,10 @@ _OPTIONS = [
     click.option("--recipe", "-r", default="features", show_default=True, help="A recipe's name, or its file."),
     click.option("--root", type=click.Path(file_okay=False, path_type=Path), help="Where the release lies."),
     click.option("--store", help="The store, a folder.  [default: cache/features.zarr]"),
+    click.option("--upstream", help="A store to take from what is missing; none: compute it.  [default: none]"),
     click.option("--sample", "only", multiple=True, metavar="ID", help="Compute only these samples' clips."),
     click.option("--workers", "-j", type=click.IntRange(1), help="Worker processes.  [default: one per core]"),
+    click.option("--device", help="Where stages compute that can choose: cpu, cuda, cuda:1.  [default: cpu]"),
     click.option("--retry-failed", is_flag=True, help="Try again what failed for good, too."),
     click.option("--dry-run", "-n", is_flag=True, help="Print what would be computed, and stop."),
     click.option("--why", is_flag=True, help="With --dry-run: say what changed."),
@@ -59,8 +61,10 @@ class Request:
     recipe: str
     root: Path | None
     store: str | None
+    upstream: str | None
     only: tuple[str, ...]
     workers: int | None
+    device: str | None
     retry_failed: bool
     dry_run: bool
     why: bool
@@ -71,16 +75,34 @@ def run(request: Request, ref: str, nodes: dict[str, Resolved], wanted: list[str
     """Plan, compute, report; exits with 1 where a sample failed."""
     from tqdm import tqdm
 
+    from mepipe.recipe.resolve import needed
+    from mepipe.run import preload
+
+    if not request.dry_run and request.workers != 1:
+        preload.start(module for name in needed(nodes, wanted) for module in nodes[name].stage.loads)
     from mepipe import settings, store
-    from mepipe.run import executors, extract, plan
+    from mepipe.run import devices, executors, extract, plan
 
     config = settings.load()
+    device = request.device or config.device
+    if not request.dry_run:
+        devices.check(device)
     dataset, samples, root = _samples(request, config)
     place = request.store or config.store
-    target = store.Store(store.folder(place)) if request.dry_run else store.create(place)
+    behind = config.upstream if request.upstream is None else request.upstream
+    target = store.Store(store.at(place)) if request.dry_run else store.create(place)
     with tqdm(total=len(samples), desc="reading clips", unit="clip", disable=None, leave=False, delay=1) as bar:
         todo = plan.make(
-            target, dataset, samples, root, nodes, wanted, retry_failed=request.retry_failed, tick=bar.update
+            target,
+            dataset,
+            samples,
+            root,
+            nodes,
+            wanted,
+            retry_failed=request.retry_failed,
+            device=device,
+            upstream="" if behind == "none" else behind,
+            tick=bar.update,
         )
     if request.only:
         todo = _restrict(todo, request.only)
@@ -89,14 +111,15 @@ def run(request: Request, ref: str, nodes: dict[str, Resolved], wanted: list[str
         _show_dry_run(todo, request)
         return
     workers = min(request.workers or executors.default_workers(), max(1, len(todo.tasks)))
-    with tqdm(total=len(todo.tasks), desc="extract", unit="clip", disable=None) as bar:
+    comes = tqdm(desc="from upstream", unit="B", unit_scale=True, disable=None if todo.upstream else True)
+    with comes, tqdm(total=len(todo.tasks), desc="extract", unit="clip", disable=None) as bar:
 
         def tick(summary: Summary) -> None:
             bar.set_postfix(failed=len(summary.failed_samples), refresh=False)
             bar.update()
 
         try:
-            summary = extract.run(todo, ref, workers, tick)
+            summary = extract.run(todo, ref, workers, tick, comes.update)
         except KeyboardInterrupt:
             bar.close()
             click.echo("Stopped. What was finished is kept; run the same command again to go on.", err=True)
@@ -136,16 +159,20 @@ def _restrict(todo: Plan, only: tuple[str, ...]) -> Plan:
         if name not in known:
             msg = f"No sample {name!r} in {todo.dataset}.{nearest(name, known)}"
             raise UsageError(msg)
-    return replace(todo, tasks=[t for t in todo.tasks if t.sample.id in only])
+    behind = {node: {s: taken[s] for s in taken if s in only} for node, taken in todo.upstream.items()}
+    return replace(todo, tasks=[t for t in todo.tasks if t.sample.id in only], upstream=behind)
 
 
 def _plan_line(todo: Plan) -> str:
     missing = sum(len(t.wanted) for t in todo.tasks)
     adopted = sum(len(taken) for taken in todo.adopt.values())
+    behind = sum(r.state == "done" for taken in todo.upstream.values() for _, r in taken.values())
+    origins = {"from an earlier snapshot": adopted, "from upstream": behind}
+    told = ", ".join(f"{count} {origin}" for origin, count in origins.items() if count)
     failed = sum(len(f) for f in todo.failed.values())
     return (
         f"{todo.dataset}: {len(todo.samples)} clips x {len(todo.stored)} features: "
-        f"{sum(todo.cached.values())} cached{f' ({adopted} from an earlier snapshot)' if adopted else ''}, "
+        f"{sum(todo.cached.values())} cached{f' ({told})' if told else ''}, "
         f"{missing} to compute{f', {failed} known to fail' if failed else ''}"
     )
 
@@ -173,11 +200,12 @@ def _show(todo: Plan, summary: Summary, as_json: bool) -> None:
     if as_json:
         content = {
             "dataset": todo.dataset,
-            "store": str(todo.store.root),
+            "store": todo.store.url,
             "snapshot": summary.snapshot,
             "features": {n: f"{summary.snapshot}/{todo.nodes[n].folder}" for n in todo.stored},
             "computed": dict(summary.computed),
             "cached": summary.cached,
+            "upstream": summary.upstream,
             "failed": summary.failed,
             "seconds": {k: round(v, 3) for k, v in summary.seconds.items()},
             "bytes": summary.written,
@@ -193,7 +221,7 @@ def _show(todo: Plan, summary: Summary, as_json: bool) -> None:
     if summary.seconds:
         stages = sorted(summary.seconds.items(), key=lambda item: -item[1])
         click.echo("seconds: " + ", ".join(f"{stage} {s:.1f}" for stage, s in stages) + f"; wall {summary.wall:.1f}")
-    click.echo(f"{summary.written / 1e6:.1f} MB written to {todo.store.root}/{summary.snapshot}")
+    click.echo(f"{summary.written / 1e6:.1f} MB written to {todo.store.url}/{summary.snapshot}")
     reasons = Counter(summary.failed_samples.values())
     for reason, count in reasons.most_common():
         names = [s for s, r in summary.failed_samples.items() if r == reason]

@@ -37,7 +37,7 @@ def command(
     known = opened.datasets()
     if dataset is None:
         if len(known) != 1:
-            msg = f"Which database? Say --dataset NAME. {opened.root} has: {', '.join(known) or 'none'}."
+            msg = f"Which database? Say --dataset NAME. {opened.url} has: {', '.join(known) or 'none'}."
             raise UsageError(msg)
         dataset = known[0]
     features = opened.features(dataset, recipe)

@@ -19,7 +19,9 @@ def _option(name: str, field: FieldInfo) -> click.Option:
         return click.Option([f"{flag}/--no-{name.replace('_', '-')}"], default=None, help=text)
     if get_origin(field.annotation) is Literal:
         return click.Option([flag], type=click.Choice(get_args(field.annotation)), help=text)
-    return click.Option([flag], type=field.annotation, help=text)
+    # Several values are one text here; the parameter model takes them apart.
+    kind = str if get_origin(field.annotation) is tuple else field.annotation
+    return click.Option([flag], type=kind, help=text)
 
 
 def command(name: str) -> click.Command:

@@ -16,22 +16,24 @@ def command(ctx: click.Context, dataset: str | None, store: str | None, as_json:
     """Say what is complete, missing, failed, for each database and feature."""
     from mepipe import settings
     from mepipe import store as stores
+    from mepipe.store import usage
 
     opened = stores.open(store or settings.load().store)
     rows = []
     for name in [dataset] if dataset else opened.datasets():
         for recipe in opened.refs(name):
             for node, feature in opened.features(name, recipe).items():
+                found = usage.standing(feature)
                 rows.append(
                     {
                         "dataset": name,
                         "recipe": recipe,
                         "node": node,
                         "feature": feature.path,
-                        "samples": len(feature),
-                        "done": len(feature.done),
-                        "missing": len(feature.missing),
-                        "failed": feature.failed,
+                        "samples": found.samples,
+                        "done": found.done,
+                        "missing": found.missing,
+                        "failed": found.failed,
                     }
                 )
     if as_json:

@@ -1,4 +1,4 @@
-"""mepipe store: ls, info, verify."""
+"""mepipe store: verify, and what the other modules of its commands add."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mepipe.cli import store_exchange, store_housekeeping, store_sync
+
 if TYPE_CHECKING:
     from mepipe.store import Store
+    from mepipe.store.verify import Findings
 
+SHOWN = 5  # missing samples named
 _store = click.option("--store", help="The store, a folder.  [default: cache/features.zarr]")
 _json = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 
@@ -19,6 +23,14 @@ def command() -> None:
     """List and verify the store."""
 
 
+for _one in ("ls", "info", "du", "diff", "gc", "keep", "compact"):
+    command.add_command(getattr(store_housekeeping, _one))
+command.add_command(store_exchange.export)
+command.add_command(store_exchange.import_)
+command.add_command(store_sync.push)
+command.add_command(store_sync.pull)
+
+
 def _open(store: str | None) -> Store:
     from mepipe import settings
     from mepipe import store as stores
@@ -26,68 +38,17 @@ def _open(store: str | None) -> Store:
     return stores.open(store or settings.load().store)
 
 
-@command.command("ls")
-@_store
-@_json
-def ls(store: str | None, as_json: bool) -> None:
-    """List snapshots and features, with what is in them."""
-    rows = [
-        {
-            "feature": f.path,
-            "shape": list(f.shape),
-            "dtype": str(f.dtype),
-            "dims": list(f.dims),
-            "units": f.attributes["units"],
-            "done": len(f.done),
-            "samples": len(f),
-        }
-        for f in _open(store).all()
-    ]
-    if as_json:
-        click.echo(json.dumps(rows, indent=1))
-        return
-    width = max((len(r["feature"]) for r in rows), default=7)
-    for row in rows:
-        shape = " x ".join(map(str, row["shape"]))
-        click.echo(
-            f"{row['feature']:{width}}  {row['done']}/{row['samples']} done  {row['dtype']} {shape}  {row['units']}"
-        )
-
-
-@command.command("info")
-@click.argument("feature")
-@_store
-@_json
-def info(feature: str, store: str | None, as_json: bool) -> None:
-    """Print what made a feature: stage, version, parameters, libraries, and the same of all it came from.
-
-    FEATURE is demo/flow.tvl1, or exactly demo@7c1d09ab/flow.tvl1-4f2a9c1e.
-    """
-    found = _open(store).feature(feature)
-    if as_json:
-        click.echo(json.dumps({"path": found.path, "shape": found.shape, **found.attributes}, indent=1))
-        return
-    click.echo(f"{found.path}\nkey     {found.key}")
-    click.echo(f"array   {found.dtype} {found.shape} {found.dims}, {found.attributes['units']}")
-    click.echo(f"reads   {', '.join(found.attributes['reads'])}")
-    lineage, indent = found.attributes["lineage"], ""
-    while isinstance(lineage, dict):
-        click.echo(f"{indent}{lineage['stage']} version {lineage['version']}")
-        for name, value in {**lineage["params"], **lineage["libraries"]}.items():
-            click.echo(f"{indent}    {name} = {value}")
-        lineage, indent = lineage["upstream"], indent + "  "
-    click.echo(f"{indent}{lineage}")
-
-
 @command.command("verify")
 @click.argument("feature", nargs=-1)
 @_store
+@click.option("--deep", is_flag=True, help="Read every value back, too.")
 @_json
 @click.pass_context
-def verify(ctx: click.Context, feature: tuple[str, ...], store: str | None, as_json: bool) -> None:
-    """Read back every sample and compare it with its digest; what is damaged is computed again by extract.
+def verify(ctx: click.Context, feature: tuple[str, ...], store: str | None, deep: bool, as_json: bool) -> None:
+    """Check that nothing is damaged: refs, metadata, ledgers, size of every chunk; --deep: every value.
 
-    FEATURE...: only these. Exit status 1: something was damaged.
+    FEATURE...: of features, only these. What is damaged is computed again by extract, and nothing else. Exit status 1:
+    something is damaged, or missing of what was last extracted.
     """
     from tqdm import tqdm
 
@@ -95,20 +56,27 @@ def verify(ctx: click.Context, feature: tuple[str, ...], store: str | None, as_j
 
     opened = _open(store)
     features = [opened.feature(f) for f in feature] or opened.all()
-    damaged: dict[str, dict[str, str]] = {}
-    with tqdm(total=sum(len(f.done) for f in features), desc="verify", unit="sample", disable=None) as bar:
-        for one in features:
-            found = checks.verify(one, bar.update)
-            if found:
-                damaged[one.path] = found
+    with tqdm(desc="verify", unit="sample", disable=None) as bar:
+        found = checks.everything(opened, features, deep=deep, tick=bar.update)
     if as_json:
-        click.echo(json.dumps(damaged, indent=1))
+        content = {"damaged": found.damaged, "missing": found.missing, "unmarked": found.unmarked}
+        click.echo(json.dumps(content, indent=1))
     else:
-        for path, samples in damaged.items():
-            for sample, reason in samples.items():
-                click.echo(f"damaged: {path}: {sample}: {reason}")
-        checked = sum(len(f.done) for f in features)
+        _show_findings(found)
         click.echo(
-            f"{checked} samples of {len(features)} features read back, {sum(map(len, damaged.values()))} damaged"
+            f"{found.checked} samples of {len(features)} features {'read back' if deep else 'looked at'}: "
+            f"{sum(map(len, found.damaged.values()))} damaged, {sum(map(len, found.missing.values()))} missing"
+            f"{'' if deep else '; --deep reads every value'}"
         )
-    ctx.exit(1 if damaged else 0)
+    ctx.exit(1 if found.damaged or found.missing else 0)
+
+
+def _show_findings(found: Findings) -> None:
+    for path, damages in found.damaged.items():
+        for sample, problem in damages.items():
+            click.echo(f"damaged: {path}: {f'{sample}: ' if sample else ''}{problem}")
+    for path, samples in found.missing.items():
+        names = ", ".join(samples[:SHOWN]) + (" ..." if len(samples) > SHOWN else "")
+        click.echo(f"missing: {path}: {len(samples)} samples ({names}). Run mepipe extract.")
+    for path, reason in found.unmarked.items():
+        click.echo(f"not marked, so that extract will not mend it yet: {path}: {reason}", err=True)

@@ -21,7 +21,7 @@ from mepipe.errors import MepipeError
 
 REQUIRED = ("clip", "onset", "apex", "offset", "fps")
 COLUMNS = ("id", "subject", "clip", "onset", "apex", "offset", "fps", "emotion", "aus", "note")
-_SAFE_ID = re.compile(r"[\w.()+ -]+")
+ID = re.compile(r"(?![. ]+\Z)[\w.()+ -]+")  # what a sample may be called: files are, too
 
 
 class Sample(BaseModel):
@@ -43,7 +43,7 @@ class Sample(BaseModel):
     @field_validator("id")
     @classmethod
     def _id_is_a_name(cls, value: str) -> str:
-        if not _SAFE_ID.fullmatch(value) or value.strip(". ") == "":
+        if not ID.fullmatch(value):
             msg = "letters, digits and . _ - + ( ) only"
             raise ValueError(msg)
         return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 from collections.abc import Iterable, Iterator
@@ -11,6 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
 
+from mepipe.run import devices, preload
 from mepipe.run import task as tasks
 from mepipe.run.plan import Plan, Task
 from mepipe.run.task import Outcome
@@ -20,6 +20,8 @@ _plan: Plan | None = None
 
 def inline(plan: Plan) -> Iterator[Outcome]:
     """Compute every task here, one after the other: for debugging, and for one worker."""
+    _load_torch(plan)
+    devices.prepare(plan.device)
     for task in plan.tasks:
         with _one_thread():
             outcome = tasks.run(plan, task)
@@ -48,7 +50,7 @@ def _pool(plan: Plan, todo: Iterable[Task], workers: int, suspects: list[Task]) 
     started = True
     while started:
         started = False
-        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker, (plan,))
+        pool = ProcessPoolExecutor(workers, preload.context(), _start_worker, (plan,))
         running: dict[Future[Outcome], Task] = {}
         try:
             for task in islice(queue, 2 * workers):
@@ -80,7 +82,15 @@ def _stop(pool: ProcessPoolExecutor) -> None:
 def _start_worker(plan: Plan) -> None:
     global _plan
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    _load_torch(plan)
+    devices.prepare(plan.device)
     _plan = plan
+
+
+def _load_torch(plan: Plan) -> None:
+    """Load Torch where a stage will: loaded within a task, its threads would not be limited in that task."""
+    if any(node.stage.weights(node.params) for node in plan.nodes.values()):
+        import torch  # noqa: F401
 
 
 def _run(task: Task) -> Outcome:

@@ -7,9 +7,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from mepipe.run import executors, plan
+from mepipe.errors import MepipeError
+from mepipe.run import executors, plan, upstream
 from mepipe.run.plan import Plan
 from mepipe.run.task import Outcome
+from mepipe.store import roots
 
 
 @dataclass
@@ -24,6 +26,7 @@ class Summary:
     computed: Counter[str] = field(default_factory=Counter)
     cached: dict[str, int] = field(default_factory=dict)
     adopted: dict[str, int] = field(default_factory=dict)
+    upstream: dict[str, int] = field(default_factory=dict)
     failed: dict[str, dict[str, str]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     written: int = 0
@@ -49,22 +52,30 @@ def run(
     recipe: str,
     workers: int,
     tick: Callable[[Summary], object] = lambda summary: None,
+    arrived: Callable[[int], object] = lambda size: None,
 ) -> Summary:
     """Carry out a plan. Whatever stops it, what was finished stays finished.
 
     recipe: the name under which the features are found. tick: called with the count so far after each sample.
+    arrived: called with the bytes of each sample that came from upstream.
     """
     start = time.perf_counter()
-    plan.prepare(todo)
+    folders = {name: todo.nodes[name].folder for name in todo.stored}
+    with roots.claim(todo.store.place, _used(todo)):
+        _check_still_there(todo)
+        plan.prepare(todo)
+        taken = {name: len(samples) for name, samples in todo.upstream.items()}
+        before = todo.cached
+        todo = upstream.take(todo, arrived)
+        todo.store.set_ref(todo.dataset, recipe, todo.snapshot, folders)
     summary = Summary(
         snapshot=todo.snapshot,
         samples=len(todo.samples),
         cached=todo.cached,
-        adopted={name: len(taken) for name, taken in todo.adopt.items() if taken},
+        adopted={name: len(samples) for name, samples in todo.adopt.items() if samples},
+        upstream={name: count - before[name] + todo.cached[name] for name, count in taken.items()},
         failed={name: dict(failures) for name, failures in todo.failed.items() if failures},
     )
-    folders = {name: todo.nodes[name].folder for name in todo.stored}
-    todo.store.set_ref(todo.dataset, recipe, todo.snapshot, folders)
     outcomes = executors.processes(todo, workers) if workers > 1 else executors.inline(todo)
     for outcome in outcomes if todo.tasks else ():
         summary.add(outcome)
@@ -73,3 +84,21 @@ def run(
         todo.store.feature(f"{todo.snapshot}/{folder}").ledger.merge()
     summary.wall = time.perf_counter() - start
     return summary
+
+
+def _used(todo: Plan) -> set[str]:
+    """The features of the store that a plan writes, counts on, or takes samples from."""
+    sources = {feature.path for samples in todo.adopt.values() for feature, _ in samples.values()}
+    return sources | {f"{todo.snapshot}/{todo.nodes[name].folder}" for name in todo.stored}
+
+
+def _check_still_there(todo: Plan) -> None:
+    """MepipeError where gc has removed since the plan was made what the plan counts on."""
+    used = {feature.path for samples in todo.adopt.values() for feature, _ in samples.values()}
+    for name in todo.stored:
+        if todo.cached[name] > len(todo.adopt[name]) + len(todo.upstream.get(name, ())):
+            used.add(f"{todo.snapshot}/{todo.nodes[name].folder}")
+    for path in sorted(used):
+        if not todo.store.place.children(f"{path}/ledger"):  # not its metadata, which may be damaged
+            msg = f"{path} was removed by store gc while this was being planned. Run the same command again."
+            raise MepipeError(msg)

@@ -14,8 +14,9 @@ import numpy as np
 
 from mepipe import __version__
 from mepipe.datasets.manifest import Sample
-from mepipe.errors import SampleError
+from mepipe.errors import MepipeError, SampleError
 from mepipe.recipe.resolve import Resolved
+from mepipe.run import upstream as upstreams
 from mepipe.run.fingerprint import fingerprint, frame_digests
 from mepipe.stages.declare import Annotation
 from mepipe.store import Store, layout
@@ -35,7 +36,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Plan:
-    """An extraction, decided. `adopt`: {node: {sample: (where it is now, its record)}}."""
+    """An extraction, decided.
+
+    adopt, upstream: {node: {sample: (where it is now, its record)}}: in the same store; in the one behind it.
+    """
 
     dataset: str
     root: Path
@@ -49,6 +53,12 @@ class Plan:
     adopt: dict[str, dict[str, tuple[Feature, Record]]]
     cached: dict[str, int]
     failed: dict[str, dict[str, str]] = field(default_factory=dict)
+    device: str = "cpu"
+    upstream: dict[str, dict[str, tuple[Feature, Record]]] = field(default_factory=dict)
+
+    def tasks_of(self, wanted: Mapping[str, dict[str, int]]) -> list[Task]:
+        """Tasks of {sample: {node: turn}}, in the order of the samples."""
+        return [Task(i, s, wanted[s.id]) for i, s in enumerate(self.samples) if wanted.get(s.id)]
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -70,19 +80,27 @@ def make(
     wanted: Sequence[str],
     *,
     retry_failed: bool = False,
+    device: str = "cpu",
+    upstream: str = "",
     tick: Callable[[], object] = lambda: None,
 ) -> Plan:
-    """Compare what is wanted with what the store has. Nothing is written."""
+    """Compare what is wanted with what the store has. Nothing is written.
+
+    device: where stages compute that can choose (see `mepipe.run.devices`). It is not part of any key.
+    upstream: the URL of a store from which to take what is missing here, if any.
+    """
     frames = frame_digests(samples, root, tick)
     snapshot = layout.snapshot_name(dataset, snapshot_rows(samples, frames))
     todo: dict[str, dict[str, int]] = {s.id: {} for s in samples}
     adopt: dict[str, dict[str, tuple[Feature, Record]]] = {}
     cached: dict[str, int] = {}
     failed: dict[str, dict[str, str]] = {}
+    behind: dict[str, dict[str, tuple[Feature, Record]]] = {}
     for name in wanted:
         node = nodes[name]
         here = _known(store, snapshot, node.folder)
         elsewhere = _elsewhere(store, dataset, snapshot, node)
+        away: upstreams.Known | None = None if upstream else {}
         adopt[name], failed[name], cached[name] = {}, {}, 0
         for sample, digest in zip(samples, frames, strict=True):
             mark = fingerprint(sample, digest, node.reads)
@@ -90,19 +108,34 @@ def make(
             if record is None and (sample.id, mark) in elsewhere:
                 adopt[name][sample.id] = elsewhere[sample.id, mark]
                 record = elsewhere[sample.id, mark][1]
+            if not _counts(record, retry_failed):
+                away = upstreams.known(upstream, dataset, node.folder, node.key) if away is None else away
+                there = away.get((sample.id, mark))
+                if there and _counts(there[1], retry_failed):
+                    record = replace(there[1], turn=record.turn + 1 if record else 1)
+                    behind.setdefault(name, {})[sample.id] = (there[0], record)
             if record and record.state == "done":
                 cached[name] += 1
-            elif record and record.state == "failed" and record.final and not retry_failed:
+            elif record and _counts(record, retry_failed):
                 failed[name][sample.id] = record.reason
             else:
                 todo[sample.id][name] = here[sample.id].turn + 1 if sample.id in here else 1
-    tasks = [Task(i, s, todo[s.id]) for i, s in enumerate(samples) if todo[s.id]]
-    return Plan(dataset, root, store, snapshot, samples, frames, nodes, list(wanted), tasks, adopt, cached, failed)
+    plan = Plan(
+        dataset, root, store, snapshot, samples, frames, nodes, list(wanted), [], adopt, cached, failed, device, behind
+    )
+    return replace(plan, tasks=plan.tasks_of(todo))
+
+
+def _counts(record: Record | None, retry_failed: bool) -> bool:
+    """Whether a sample need not be computed."""
+    if record is None or record.state == "damaged":
+        return False
+    return record.state == "done" or (record.final and not retry_failed)
 
 
 def _known(store: Store, snapshot: str, folder: str) -> dict[str, Record]:
-    feature = Feature(store.root, f"{snapshot}/{folder}")
-    return feature.ledger.records() if feature.folder.is_dir() else {}
+    """By sample; of the feature nothing else is read, which may be damaged, or not there."""
+    return Feature(store.place, f"{snapshot}/{folder}").ledger.records()
 
 
 def _elsewhere(
@@ -110,26 +143,32 @@ def _elsewhere(
 ) -> dict[tuple[str, str], tuple[Feature, Record]]:
     """By sample and fingerprint, what other snapshots of the dataset hold of the same key."""
     found: dict[tuple[str, str], tuple[Feature, Record]] = {}
-    for folder in sorted(store.root.glob(f"{dataset}@*/{node.folder}")):
-        if folder.parent.name == snapshot:
-            continue
-        feature = Feature(store.root, f"{folder.parent.name}/{node.folder}")
-        if feature.key != node.key:
+    for other in store.snapshots(dataset):
+        feature = store.holding(other, node.folder) if other != snapshot else None
+        if feature is None or not _usable(feature, node.key):
             continue
         for record in feature.ledger.records().values():
-            if record.state == "done" or (record.state == "failed" and record.final):
+            if (record.state == "done" and feature.holds(record.sample)) or (record.state == "failed" and record.final):
                 found.setdefault((record.sample, record.fingerprint), (feature, record))
     return found
 
 
+def _usable(feature: Feature, key: str) -> bool:
+    try:
+        return feature.key == key and bool(feature.ids)
+    except MepipeError:
+        return False  # damaged, which is no reason not to compute
+
+
 def prepare(plan: Plan) -> None:
     """Make the snapshot and the empty features where they are not there, and take over what is unchanged."""
-    layout.create_snapshot(plan.store.root, plan.dataset, plan.rows)
+    layout.create_snapshot(plan.store.place, plan.dataset, plan.rows)
     ids = [s.id for s in plan.samples]
     specs = _specs(plan.nodes, plan.samples)
     for name in plan.stored:
-        layout.create_feature(plan.store.root, plan.snapshot, ids, specs[name])
+        layout.create_feature(plan.store.place, plan.snapshot, ids, specs[name])
         feature = plan.store.feature(f"{plan.snapshot}/{plan.nodes[name].folder}")
+        feature.ledger.mend()
         for sample, (other, record) in plan.adopt[name].items():
             if record.state == "done":
                 feature.adopt(other, sample)

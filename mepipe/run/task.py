@@ -22,6 +22,7 @@ from mepipe.run.plan import Plan, Task
 from mepipe.stages.declare import Source
 from mepipe.store.feature import Feature
 from mepipe.store.ledger import Record
+from mepipe.store.place import Place
 
 
 @dataclass
@@ -49,7 +50,7 @@ def run(plan: Plan, task: Task) -> Outcome:
     for step, name in enumerate(order):
         node = plan.nodes[name]
         start = time.perf_counter()
-        results[name] = _compute(node, results[node.input])
+        results[name] = _compute(node, results[node.input], plan.device)
         outcome.seconds[node.stage.name] += time.perf_counter() - start
         if name in task.wanted:
             start = time.perf_counter()
@@ -75,12 +76,13 @@ def _failure(error: Exception, where: str) -> _Failure:
     return _Failure(f"{where}: unexpected {type(error).__name__}: {error}", False)
 
 
-def _compute(node: Resolved, given: Any) -> Any:
+def _compute(node: Resolved, given: Any, device: str) -> Any:
     """The value of a node, or a _Failure: its own, or that of what feeds it."""
     if isinstance(given, _Failure):
         return given
     try:
-        value = node.stage.compute(given, node.params)
+        choice = {"device": device} if node.stage.on_device else {}
+        value = node.stage.compute(given, node.params, **choice)
         frames = value.frames if isinstance(value, Clip) else value
         output = node.output
         if frames.dtype != output.dtype or frames.ndim != len(output.dims):
@@ -95,8 +97,8 @@ def _compute(node: Resolved, given: Any) -> Any:
 
 
 @cache
-def _feature(root: Path, path: str) -> Feature:
-    return Feature(root, path)  # kept open from task to task
+def _feature(place: Place, path: str) -> Feature:
+    return Feature(place, path)  # kept open from task to task
 
 
 def _stored(value: Any, dtype: str) -> np.ndarray:
@@ -117,7 +119,7 @@ def quarantine(plan: Plan, task: Task, reason: str) -> Outcome:
 
 def _keep(plan: Plan, task: Task, node: Resolved, value: Any, outcome: Outcome) -> None:
     """Data first, record last."""
-    feature = _feature(plan.store.root, f"{plan.snapshot}/{node.folder}")
+    feature = _feature(plan.store.place, f"{plan.snapshot}/{node.folder}")
     sample = task.sample.id
     about: dict[str, Any] = {
         "sample": sample,

@@ -17,7 +17,7 @@ def reasons(plan: Plan) -> dict[str, dict[str, str]]:
     for name in plan.stored:
         before = _before(plan, name)
         known = before.records if before else {}
-        table = read_table(plan.store.root / before.path.split("/")[0]).to_dict("index") if before else {}
+        table = read_table(plan.store.place, before.path.split("/")[0]).to_dict("index") if before else {}
         made = "; ".join(_made_otherwise(before.attributes["lineage"], plan.nodes[name].lineage)) if before else ""
         for task in plan.tasks:
             sample = task.sample.id
@@ -32,7 +32,7 @@ def _before(plan: Plan, name: str) -> Feature | None:
     features = [f for f in plan.store.all() if f.path.startswith(f"{plan.dataset}@") and f.attributes["node"] == name]
     same = [f for f in features if f.key == plan.nodes[name].key]
     now = [f for f in same if f.path.startswith(f"{plan.snapshot}/")]
-    latest = sorted(same or features, key=lambda f: f.folder.stat().st_mtime)
+    latest = sorted(same or features, key=lambda f: f.place.modified(f"{f.path}/zarr.json"))
     return next(iter(now or latest[::-1]), None)
 
 
@@ -54,7 +54,9 @@ def _made_otherwise(old: Any, new: Any) -> Iterator[str]:
         if old["stage"] != new["stage"]:
             yield f"made by {new['stage']}, not by {old['stage']}"
             return
-        flat_old, flat_new = ({"version": x["version"], **x["params"], **x["libraries"]} for x in (old, new))
+        flat_old, flat_new = (
+            {"version": x["version"], **x["params"], **x["libraries"], **x.get("weights", {})} for x in (old, new)
+        )
         for name in flat_old.keys() | flat_new.keys():
             if flat_old.get(name) != flat_new.get(name):
                 yield f"{new['stage']}.{name} {flat_old.get(name)} -> {flat_new.get(name)}"

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import zarr
 
 from mepipe.errors import MepipeError
-from mepipe.store import files
-from mepipe.store.ledger import Ledger, Record
+from mepipe.store import metadata, plain, seal
+from mepipe.store.ledger import Ledger, Record, States
+from mepipe.store.place import Place
+from mepipe.store.skeleton import Skeleton, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
     import torch
     import xarray as xr
+
+    from mepipe.store.datasets import FeatureDataset
 
 
 def digest(values: np.ndarray) -> str:
@@ -37,29 +38,47 @@ class Feature:
     Reading gives only samples that the ledger knows as done; others raise, or are left out by name.
     """
 
-    def __init__(self, root: Path, path: str) -> None:
-        self.root = root
+    def __init__(self, place: Place, path: str) -> None:
+        self.place = place
         self.path = path
-        self.folder = root / path
-        self.ledger = Ledger(self.folder / "ledger")
+        self.ledger = Ledger(place, f"{path}/ledger")
+
+    @cached_property
+    def _skeleton(self) -> Skeleton:
+        for file, problem in seal.broken(self.place, self.path, deep=False).items():
+            msg = f"{self.path}: {file} {problem}. Run mepipe store verify, then mepipe extract."
+            raise MepipeError(msg)
+        return Skeleton(self.place, self.path)
+
+    @cached_property
+    def _plain(self) -> plain.Chunks | None:
+        return plain.chunks(self.place, f"{self.path}/data", self._skeleton.data)
 
     @cached_property
     def _group(self) -> Any:  # zarr's own annotations cover every array it could be
-        return zarr.open_group(self.folder, mode="r+" if os.access(self.folder, os.W_OK) else "r")
+        metadata.arrays(self.place, self.path)  # refused before Zarr acts on it
+        return self.place.group(self.path)
 
     @cached_property
     def _data(self) -> Any:
         return self._group["data"]
 
     @cached_property
+    def _writable(self) -> Any:
+        # Not kept in the array: without it, a chunk of nothing but the fill value would not be written (and every other
+        # be compared with it first, which takes longer than writing).
+        with zarr.config.set({"array.write_empty_chunks": True}):
+            return self.place.group(self.path, write=True)["data"]
+
+    @cached_property
     def ids(self) -> list[str]:
         """Sample ids, in the order of the first axis."""
-        return [str(i) for i in self._group["sample"][:]]
+        return self._skeleton.ids
 
     @cached_property
     def attributes(self) -> dict[str, Any]:
         """key, node, stage, params, lineage, units and whether it shows a face."""
-        return dict(self._group.attrs)
+        return metadata.attributes(self.place, self.path)
 
     @property
     def key(self) -> str:
@@ -69,43 +88,51 @@ class Feature:
     @property
     def shape(self) -> tuple[int, ...]:
         """Samples first; where clips differ in length, of the longest."""
-        return tuple(self._data.shape)
+        return self._skeleton.data.shape
 
     @property
     def dtype(self) -> np.dtype:
         """As stored."""
-        return np.dtype(self._data.dtype)
+        return self._skeleton.data.dtype
 
     @property
     def dims(self) -> tuple[str, ...]:
         """The names of the axes, `sample` first."""
-        return tuple(self._data.metadata.dimension_names)
+        return self._skeleton.data.dims
+
+    @property
+    def packed(self) -> bool:
+        """Whether many samples share a file (`store compact`), so that none can be written any more."""
+        return self._skeleton.data.codecs[0] == "sharding_indexed"
 
     @cached_property
     def table(self) -> pd.DataFrame:
         """The samples as the manifest has them, one row each, in order; indexed by id."""
-        return read_table(self.root / self.path.split("/")[0])
+        return read_table(self.place, self.path.split("/")[0])
 
     def position(self, sample: int | str) -> np.ndarray:
         """The frame number that each frame of this sample's array stands for, float64; empty without such an axis."""
         index = self._index(sample)
-        if "position" not in self._group:
-            return np.empty(0)
-        return np.asarray(self._group["position"][index][: self._length(index)])
+        positions = self._skeleton.positions
+        return np.empty(0) if positions is None else positions[index, : self._length(index)].copy()
 
-    @cached_property
+    @property
     def _lengths(self) -> np.ndarray | None:
-        return np.asarray(self._group["length"][:]) if "length" in self._group else None
+        return self._skeleton.lengths
 
     def _length(self, index: int) -> int | None:
         return None if self._lengths is None else int(self._lengths[index])
 
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {sample: index for index, sample in enumerate(self.ids)}
+
     def _index(self, sample: int | str) -> int:
         if isinstance(sample, str):
-            if sample not in self.ids:
+            if sample not in self._places:
                 msg = f"{self.path}: no sample {sample!r}. Its ids: {', '.join(self.ids[:3])}, ..."
                 raise MepipeError(msg)
-            return self.ids.index(sample)
+            return self._places[sample]
         return range(len(self.ids))[sample]
 
     @cached_property
@@ -113,86 +140,145 @@ class Feature:
         """What the ledger said when first asked."""
         return self.ledger.records()
 
+    @cached_property
+    def states(self) -> States:
+        """What the ledger said in brief when first asked: of a million samples quickly, unlike `records`."""
+        return self.ledger.states()
+
     @property
     def failed(self) -> dict[str, str]:
         """Samples that could not be computed, and why."""
-        return {r.sample: r.reason for r in self.records.values() if r.state == "failed"}
+        return {s: reason for s, reason in self.states.reasons.items() if self.states.of(s) == "failed"}
 
     @property
     def missing(self) -> list[str]:
         """Samples that nothing is known of, or that are damaged: extract computes them."""
-        return [i for i in self.ids if i not in self.records or self.records[i].state == "damaged"]
+        return [i for i in self.ids if self.states.of(i) in (None, "damaged")]
 
     @property
     def done(self) -> list[str]:
         """Samples that can be read."""
-        return [i for i in self.ids if i in self.records and self.records[i].state == "done"]
+        return [i for i in self.ids if self.states.of(i) == "done"]
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    def sample_shape(self, sample: int | str) -> tuple[int, ...]:
+        """The shape of one sample's array, without padding."""
+        length = self._length(self._index(sample))
+        return self.shape[1:] if length is None else (length, *self.shape[2:])
+
     def __getitem__(self, sample: int | str) -> np.ndarray:
-        """The array of one sample, by position or id, without padding; MepipeError where it is not there."""
+        """The array of one sample, by position or id, without padding; MepipeError where it is not there.
+
+        It is the caller's own: changing it changes neither the store nor what is read next. In a folder, a sample of
+        one chunk is a map of its file, copied only where it is changed. A chunk's checksum is tested when this object
+        first reads it; `read` always does.
+        """
         index = self._index(sample)
         name = self.ids[index]
-        record = self.records.get(name)
-        if record is None or record.state != "done":
-            why = f"{record.state}: {record.reason}" if record else "not computed"
+        state = self.states.of(name)
+        if state != "done":
+            why = f"{state}: {self.states.reasons[name]}" if state else "not computed"
             msg = f"{self.path}: sample {name} is not there ({why}). Run mepipe extract again."
             raise MepipeError(msg)
-        return self.read(index)
+        return self._read(index, test=False)
 
     def read(self, index: int) -> np.ndarray:
         """The array at an index as it lies on the disk, whatever the ledger says; MepipeError where it is damaged."""
-        gone = [p.name for p in self.chunks(index) if not p.exists()]  # zarr would give fill values
-        if gone:
-            msg = f"{self.path}: sample {self.ids[index]} is damaged (gone). Run mepipe store verify, then extract."
-            raise MepipeError(msg)
-        length = self._length(index)
+        return self._read(index, test=True)
+
+    def _read(self, index: int, test: bool) -> np.ndarray:
         try:
-            values = self._data[index] if length is None else self._data[index, :length]
-        except ValueError as error:
-            msg = f"{self.path}: sample {self.ids[index]} is damaged ({error}). Run mepipe store verify, then extract."
+            if self._plain is not None:
+                return self._plain.read(self._skeleton.keys(index), self.sample_shape(index), test=test)
+            return self._read_with_zarr(index)
+        except (FileNotFoundError, ValueError) as error:
+            problem = str(error) if isinstance(error, ValueError) else "gone"
+            msg = (
+                f"{self.path}: sample {self.ids[index]} is damaged ({problem}). Run mepipe store verify, then extract."
+            )
             raise MepipeError(msg) from error
-        return np.asarray(values)
+        except OSError as error:
+            msg = f"{self.path}: sample {self.ids[index]} cannot be read ({error.strerror}). Check disk and permission."
+            raise MepipeError(msg) from error
+
+    def _read_with_zarr(self, index: int) -> np.ndarray:
+        for path in self.chunks(index):
+            if not self.place.exists(path):  # zarr would give fill values
+                raise FileNotFoundError(path)
+        length = self._length(index)
+        return np.asarray(self._data[index] if length is None else self._data[index, :length])
 
     def numpy(self, ids: Sequence[str] | None = None) -> np.ndarray:
-        """These samples (default: all that are done), stacked; clips of different lengths cannot be."""
-        return np.stack([self[i] for i in (self.done if ids is None else ids)])
+        """These samples (default: all that are done), stacked: [sample, ...]. Clips of different lengths cannot be."""
+        chosen = self.done if ids is None else ids
+        shapes = {self.sample_shape(i) for i in chosen} or {self.shape[1:]}
+        if len(shapes) > 1:
+            msg = f"{self.path}: arrays of {len(shapes)} shapes cannot be stacked. Read them one by one: feature[id]."
+            raise MepipeError(msg)
+        stacked = np.empty((len(chosen), *shapes.pop()), self.dtype)
+        for row, sample in zip(stacked, chosen, strict=True):
+            row[...] = self[sample]
+        return stacked
 
-    def torch(self, ids: Sequence[str] | None = None) -> torch.utils.data.Dataset:
-        """A map-style dataset of these samples (default: all that are done), each read when asked for."""
+    def torch(
+        self,
+        ids: Sequence[str] | None = None,
+        cache: Literal["ram"] | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> FeatureDataset:
+        """These samples (default: all that are done) as a map-style dataset of tensors: see `FeatureDataset`."""
         from mepipe.store.datasets import FeatureDataset
 
-        return FeatureDataset(self, self.done if ids is None else ids)
+        return FeatureDataset(self, self.done if ids is None else ids, cache, dtype)
 
     def xarray(self) -> xr.Dataset:
         """The whole feature, lazily, with dimensions and coordinates named."""
         import xarray as xr
 
-        return xr.open_zarr(self.root, group=self.path, consolidated=False)
+        from mepipe.store.zarr_store import PlaceStore
+
+        metadata.arrays(self.place, self.path)  # refused before Zarr acts on it
+        return xr.open_zarr(PlaceStore(self.place), group=self.path, consolidated=False)
 
     # Writing ------------------------------------------------------------------------------------------------------
 
     def write(self, sample: str, values: np.ndarray) -> str:
         """Put one sample's array on the disk, to stay; returns its digest. The ledger is the caller's next step."""
+        if self.packed:
+            msg = (
+                f"{self.path}: is packed, and {sample} cannot be written. Run: mepipe store compact --undo {self.path}"
+            )
+            raise MepipeError(msg)
         index = self._index(sample)
-        length = self._length(index)
-        expected = self.shape[1:] if length is None else (length, *self.shape[2:])
+        expected = self.sample_shape(index)
         if values.shape != expected:
             msg = f"{self.path}: sample {sample} has shape {values.shape}, and {expected} was declared."
             raise MepipeError(msg)
         try:
-            if length is None:
-                self._data[index] = values
-            elif length:
-                whole = self._whole_chunks(values)  # else zarr reads the last chunk first, which may be damaged
-                self._data[index, : len(whole)] = whole
-            self._flush(index)
+            try:
+                self._put(index, values)
+            except IsADirectoryError:  # a folder where a chunk was
+                for path in self.chunks(index):
+                    self.place.remove(path)
+                self._put(index, values)
         except OSError as error:
             msg = f"{self.path}: sample {sample} cannot be written ({error.strerror}). Check free space and permission."
             raise MepipeError(msg) from error
         return digest(values)
+
+    def _put(self, index: int, values: np.ndarray) -> None:
+        if self._length(index) is None:
+            self._writable[index] = values
+        elif len(values):
+            whole = self._whole_chunks(values)  # else zarr reads the last chunk first, which may be damaged
+            self._writable[index, : len(whole)] = whole
+        self.place.settle(self.chunks(index))
+
+    def holds(self, sample: str) -> bool:
+        """Whether a sample's chunks are there, whatever they hold."""
+        return sample in self._places and all(map(self.place.exists, self.chunks(self._places[sample])))
 
     def _whole_chunks(self, values: np.ndarray) -> np.ndarray:
         """The array of a sample, filled up along `frame` to the end of its last chunk."""
@@ -201,38 +287,19 @@ class Feature:
         whole[: len(values)] = values
         return whole
 
-    def chunks(self, index: int) -> list[Path]:
-        """The chunk files that one sample's array lies in, whether they are there or not."""
-        length = self._length(index)
-        frames = 1 if length is None else -(-length // self._data.chunks[1])
-        rest = [0] * (len(self.dims) - 2)
-        keys = [(index, k, *rest) for k in range(frames)] if len(self.dims) > 1 else [(index,)]
-        return [self.folder / "data" / self._data.metadata.encode_chunk_key(key) for key in keys]
-
-    def _flush(self, index: int) -> None:
-        """Force a sample's chunks, and the folder that names them, to the disk."""
-        for path in self.chunks(index):
-            path.chmod(files.SHARED_FILE)
-            files.flush(path)
-        files.flush(self.folder / "data")
+    def chunks(self, index: int) -> list[str]:
+        """The chunk files, by path in the store, that one sample's array lies in, whether they are there or not."""
+        return [f"{self.path}/data/{key}" for key in self._skeleton.keys(index)]
 
     def adopt(self, other: Feature, sample: str) -> None:
-        """Take over a sample's chunks from a feature of the same key in another snapshot: linked, else copied."""
-        source, target = other._index(sample), self._index(sample)
-        for path, place in zip(other.chunks(source), self.chunks(target), strict=True):
-            private = files.private_name(place)
-            try:
-                os.link(path, private)
-            except OSError:
-                shutil.copyfile(path, private)
-            private.replace(place)
-        self._flush(target)
-
-
-def read_table(snapshot: Path) -> pd.DataFrame:
-    """A snapshot's samples, one row each, as the manifest has them; indexed by id."""
-    import pandas as pd
-
-    group = zarr.open_group(snapshot, mode="r")
-    table = pd.DataFrame({name: array[:] for name, array in group.arrays()})
-    return table.set_index("id", drop=False).rename_axis(None)
+        """Take over a sample's chunks from a feature of the same key, in another snapshot or in another store."""
+        if other.packed or self.packed:
+            self.write(sample, other.read(other._index(sample)))
+            return
+        chunks = self.chunks(self._index(sample))
+        for path, place in zip(other.chunks(other._index(sample)), chunks, strict=True):
+            if other.place is self.place:
+                self.place.copy(path, place)
+            else:
+                self.place.write(place, other.place.read(path))
+        self.place.settle(chunks)

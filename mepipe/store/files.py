@@ -12,8 +12,8 @@ from pathlib import Path
 
 from mepipe.errors import MepipeError
 
-SHARED_FOLDER = 0o775  # group-writable whatever the umask: on a team's folder nobody is locked out
-SHARED_FILE = 0o664
+SHARED_FOLDER = 0o2775  # group-writable whatever the umask: on a team's folder nobody is locked out
+SHARED_FILE = 0o444  # finished: replaced by rename, never edited
 
 
 def flush(path: Path) -> None:
@@ -48,6 +48,8 @@ def write(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         private.chmod(SHARED_FILE)
+        if path.is_dir():  # where a file was: nothing that writes a store makes one
+            shutil.rmtree(path)
         private.replace(path)
     except OSError as error:
         private.unlink(missing_ok=True)

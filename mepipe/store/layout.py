@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ import zarr
 from zarr.codecs import Crc32cCodec
 
 from mepipe.errors import MepipeError
-from mepipe.store import files
+from mepipe.store import seal
+from mepipe.store.place import Folder, Place
 
 FORMAT = 1
 FRAMES_PER_CHUNK = 16  # where clips differ in length: a chunk's shape must not depend on which clips there are
@@ -45,28 +47,32 @@ class FeatureSpec:
     attributes: Mapping[str, Any]
 
 
-def create_root(root: Path) -> None:
+def create_root(place: Place) -> None:
     """Make an empty store where there is none; MepipeError where something else is there."""
-    marker = root / "zarr.json"
-    if not marker.exists():
-        if root.is_dir() and any(not p.name.startswith(".") and p.name != "refs" for p in root.iterdir()):
-            msg = f"{root} is a folder with other things in it, not a store. Name an empty or a new folder."
+    group = {**EMPTY_GROUP, "attributes": {"mepipe_store": FORMAT}}
+    if not _is(place, "zarr.json", group):
+        if {name for name in place.children("") if "@" not in name} - {"refs", "zarr.json"}:
+            msg = f"{place.url} is a folder with other things in it, not a store. Name an empty or a new folder."
             raise MepipeError(msg)
         try:
-            files.make_folder(root)
+            place.write("zarr.json", json.dumps(group).encode())
         except OSError as error:
-            msg = f"{root}: no store can be made there ({error.strerror}). Name a folder that can be written."
+            msg = f"{place.url}: no store can be made there ({error.strerror}). Name a folder that can be written."
             raise MepipeError(msg) from None
-        content = {**EMPTY_GROUP, "attributes": {"mepipe_store": FORMAT}}
-        files.write(marker, json.dumps(content).encode())
-    make_plain_folder(root / "refs")
+    make_plain_folder(place, "refs")
 
 
-def make_plain_folder(folder: Path) -> None:
+def make_plain_folder(place: Place, path: str) -> None:
     """A folder for mepipe's own files that Zarr readers see as an empty group."""
-    if not (folder / "zarr.json").exists():
-        files.make_folder(folder)
-        files.write(folder / "zarr.json", json.dumps(EMPTY_GROUP).encode())
+    if not _is(place, f"{path}/zarr.json", EMPTY_GROUP):
+        place.write(f"{path}/zarr.json", json.dumps(EMPTY_GROUP).encode())
+
+
+def _is(place: Place, path: str, group: Mapping[str, Any]) -> bool:
+    try:
+        return bool(json.loads(place.read(path)) == group)
+    except (FileNotFoundError, ValueError, RecursionError):
+        return False
 
 
 def snapshot_name(dataset: str, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -75,11 +81,11 @@ def snapshot_name(dataset: str, rows: Sequence[Mapping[str, Any]]) -> str:
     return f"{dataset}@{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-def create_snapshot(root: Path, dataset: str, rows: Sequence[Mapping[str, Any]]) -> str:
+def create_snapshot(place: Place, dataset: str, rows: Sequence[Mapping[str, Any]]) -> str:
     """Freeze a manifest's samples; returns the snapshot's name. rows: manifest fields and `frames`, their digest."""
     name = snapshot_name(dataset, rows)
-    if not (root / name).is_dir():
-        private = files.private_name(root / name)
+
+    def fill(private: Path) -> None:
         group = zarr.open_group(private, mode="w", zarr_format=3)
         group.attrs.update({"dataset": dataset, "mepipe_store": FORMAT})
         for column in rows[0]:
@@ -91,16 +97,30 @@ def create_snapshot(root: Path, dataset: str, rows: Sequence[Mapping[str, Any]])
                 _coordinate(group, column, np.array(values, np.float64), ("sample",), {"units": "1/s"})
             else:
                 _coordinate(group, column, np.array(values, object), ("sample",))
-        files.publish(private, root / name)
+
+    _freeze(place, name, fill)
     return name
 
 
-def create_feature(root: Path, snapshot: str, ids: Sequence[str], spec: FeatureSpec) -> None:
+def _freeze(place: Place, path: str, fill: Callable[[Path], None]) -> None:
+    """Make a frozen folder where there is none, and make again what of it is damaged."""
+    if not place.children(path):
+        with place.building(path) as private:
+            fill(private)
+            seal.close(private)
+    elif seal.broken(place, path):
+        with tempfile.TemporaryDirectory(prefix="mepipe-") as name:
+            fill(Path(name) / "new")
+            seal.close(Path(name) / "new")
+            seal.mend(place, Path(name) / "new", path)
+
+
+def create_feature(place: Place, snapshot: str, ids: Sequence[str], spec: FeatureSpec) -> None:
     """Make a feature's arrays, empty, and its ledger's folder, unless they are there."""
-    final = root / snapshot / spec.folder
-    if final.is_dir():
-        return
-    private = files.private_name(final)
+    _freeze(place, f"{snapshot}/{spec.folder}", lambda private: _fill_feature(private, ids, spec))
+
+
+def _fill_feature(private: Path, ids: Sequence[str], spec: FeatureSpec) -> None:
     group = zarr.open_group(private, mode="w", zarr_format=3)
     group.attrs.update({**spec.attributes, "mepipe_store": FORMAT})
     chunk = list(spec.shape)
@@ -129,8 +149,7 @@ def create_feature(root: Path, snapshot: str, ids: Sequence[str], spec: FeatureS
         lengths = np.array([len(p) for p in spec.positions], np.int64)
         _coordinate(group, "length", lengths, ("sample",), {"long_name": "valid frames"})
         _coordinate(group, "position", position, ("sample", "frame"), {"long_name": "frame number"})
-    make_plain_folder(private / "ledger")
-    files.publish(private, final)
+    make_plain_folder(Folder(private), "ledger")
 
 
 def _coordinate(

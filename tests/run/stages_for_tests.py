@@ -96,15 +96,19 @@ def install() -> None:
 install()
 
 
-def make_plan(store: Path, root: Path, manifest: Path, retry: bool = False, **overrides: dict) -> Plan:
+def make_plan(
+    store: Path | str, root: Path, manifest: Path, retry: bool = False, upstream: str = "", **overrides: dict
+) -> Plan:
     """The plan of extracting both features."""
     nodes = resolve(parse(RECIPE, "cheap"), overrides)
     samples = manifests.read(manifest)
-    return plan.make(stores.create(store), "tiny", samples, root, nodes, list(nodes), retry_failed=retry)
+    return plan.make(
+        stores.create(store), "tiny", samples, root, nodes, list(nodes), retry_failed=retry, upstream=upstream
+    )
 
 
 def extract(
-    store: Path, root: Path, manifest: Path, workers: int, retry: bool = False, **overrides: dict
+    store: Path | str, root: Path, manifest: Path, workers: int, retry: bool = False, **overrides: dict
 ) -> run.Summary:
     """Extract both features."""
     return run.run(make_plan(store, root, manifest, retry, **overrides), "cheap", workers)

@@ -60,7 +60,7 @@ def write_store(root, subjects=3, clips=3, size=32, failed=(), missing=(), emoti
         for (i, s), y in zip(who.items(), labels, strict=True)
     ]
     opened = store.create(root)
-    snapshot = layout.create_snapshot(root, "demo", rows)
+    snapshot = layout.create_snapshot(opened.place, "demo", rows)
     nodes = {}
     for node, values, dims in (("rank-pool", images, "yxc"), ("magnify.frames", motion, "tyxc")):
         nodes[node] = f"{node}-{'0' * 8}"
@@ -74,7 +74,7 @@ def write_store(root, subjects=3, clips=3, size=32, failed=(), missing=(), emoti
             False,
             {"key": "0" * 64, "units": "1"},
         )
-        layout.create_feature(root, snapshot, list(who), spec)
+        layout.create_feature(opened.place, snapshot, list(who), spec)
         feature = opened._at(snapshot, nodes[node])
         for i, sample in enumerate(who):
             if sample in failed:

@@ -1,0 +1,38 @@
+"""Worker processes that need not import what another has imported: a server loads it once, and forks.
+
+The server starts from a fresh interpreter, loads modules and makes nothing else, so that what it forks has neither
+threads nor graphs of its parent's. It begins while the run is still being planned. Where there is no such server
+(Windows), or it may not fork safely (macOS), workers start from nothing, as they do unless `start` was called.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+from collections.abc import Iterable
+from multiprocessing.context import BaseContext
+
+# What every worker needs, whatever it computes.
+_ALWAYS = ("mepipe.run.task", "cv2", "threadpoolctl")
+
+_context: BaseContext = multiprocessing.get_context("spawn")
+
+
+def start(modules: Iterable[str]) -> None:
+    """Begin to load modules, in the background, for the workers that this process will start.
+
+    For a command, at its beginning: workers see the environment of that moment.
+    """
+    global _context
+    if sys.platform != "linux":
+        return
+    from multiprocessing import forkserver
+
+    _context = multiprocessing.get_context("forkserver")
+    forkserver.set_forkserver_preload([*_ALWAYS, *dict.fromkeys(modules)])
+    forkserver.ensure_running()
+
+
+def context() -> BaseContext:
+    """How worker processes are started."""
+    return _context

@@ -1,0 +1,126 @@
+"""The list that comes with features computed elsewhere: a CSV with one row for each sample.
+
+Columns. Required: `subject`, `emotion` (or `label`), and `id` or `clip` (the id is then subject_clip). For a folder:
+`file`, inside it. Optional: `variable` (of an .npz, .h5 or .mat; default: the id), `clip`, `onset`, `apex`, `offset`,
+`fps`, `aus`, `note` as in a manifest, `dataset` (rows of others are passed over). Other columns are not read.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mepipe.errors import MepipeError
+from mepipe.store import arrival
+
+_KNOWN = {"id", "subject", "emotion", "label", "clip", "file", "variable", "dataset"}
+_KNOWN |= {"onset", "apex", "offset", "fps", "aus", "note"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the list. number: its place among all of them, from 0. sample: as a snapshot's row."""
+
+    line: int
+    number: int
+    sample: Mapping[str, Any]
+    file: str
+    variable: str
+
+    @property
+    def id(self) -> str:
+        """The sample's id."""
+        return str(self.sample["id"])
+
+
+@dataclass(frozen=True)
+class List:
+    """A list that was read. total: rows, also those of other datasets. unread: columns that nothing is made of."""
+
+    name: str
+    rows: list[Row]
+    total: int
+    unread: list[str]
+
+
+def read(path: Path, dataset: str) -> List:
+    """The samples of a list; MepipeError names the line that is wrong."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        msg = f"No list at {path}. It is a CSV with columns id, subject, emotion, file."
+        raise MepipeError(msg) from None
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{path}: cannot be read ({error}). A list is UTF-8 text."
+        raise MepipeError(msg) from None
+    reader = csv.DictReader(io.StringIO(text), strict=True)
+    rows: list[Row] = []
+    lines: dict[str, int] = {}
+    total = 0
+    try:
+        header = [h.strip() for h in reader.fieldnames or []]
+        _check_header(header, path.name)
+        reader.fieldnames = header
+        for number, record in enumerate(reader):
+            total += 1
+            where = f"{path.name}, line {reader.line_num}"
+            if None in record or None in record.values():
+                msg = f"{where}: {len(header)} values expected, as in the header. Correct this row."
+                raise MepipeError(msg)
+            given = {k: v.strip() for k, v in record.items()}
+            if given.get("dataset", dataset) != dataset:
+                continue
+            row = _row(given, reader.line_num, number, where)
+            if row.id in lines:
+                msg = f"{where}: id {row.id!r} stands in line {lines[row.id]} too. Give each sample its own id."
+                raise MepipeError(msg)
+            lines[row.id] = reader.line_num
+            rows.append(row)
+    except csv.Error as error:
+        msg = f"{path.name}, line {reader.line_num}: not CSV ({error}). Save it as comma-separated text."
+        raise MepipeError(msg) from None
+    if not rows:
+        msg = f"{path.name}: no samples{f' of {dataset}' if total else ''}. Add a row for each, under the header."
+        raise MepipeError(msg)
+    return List(path.name, rows, total, [h for h in header if h not in _KNOWN])
+
+
+def _check_header(header: list[str], name: str) -> None:
+    lacks = [
+        *(["subject"] if "subject" not in header else []),
+        *(["emotion (or label)"] if not {"emotion", "label"} & set(header) else []),
+        *(["id (or clip)"] if not {"id", "clip"} & set(header) else []),
+    ]
+    if lacks or len(set(header)) < len(header) or {"emotion", "label"} <= set(header):
+        what = f"lacks {', '.join(lacks)}" if lacks else "has a column twice, or both emotion and label"
+        msg = f"{name}: {what}. Its columns: {', '.join(map(repr, header)) or 'none'}."
+        raise MepipeError(msg)
+
+
+def _row(given: Mapping[str, str], line: int, number: int, where: str) -> Row:
+    def parsed(name: str, kind: type) -> Any:
+        text = given.get(name, "")
+        try:
+            value = float(text) if text else None
+            if value is not None and kind is int and not value.is_integer():
+                raise ValueError
+        except ValueError:
+            msg = f"{where}: {name}: a number expected (got {text!r}). Correct this row."
+            raise MepipeError(msg) from None
+        return value if value is None else kind(value)
+
+    sample: dict[str, Any] = {name: given.get(name, "") for name in ("subject", "clip", "aus", "note")}
+    sample["id"] = given.get("id") or f"{sample['subject']}_{sample['clip']}"
+    sample["clip"] = sample["clip"] or sample["id"]
+    sample["emotion"] = given.get("emotion", given.get("label", ""))
+    sample |= {name: parsed(name, int) for name in ("onset", "apex", "offset")}
+    sample |= {"fps": parsed("fps", float), "frames": ""}
+    if not sample["subject"]:
+        msg = f"{where}: no subject, and protocols tell people apart by it. Add it."
+        raise MepipeError(msg)
+    arrival.check_row(sample, where)
+    return Row(line, number, sample, given.get("file", ""), given.get("variable", ""))
