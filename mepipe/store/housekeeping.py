@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -216,9 +217,11 @@ def _end_what_was_begun(store: Store, now: float) -> None:
                     place.write(file, b"")
                     _vanish(place, path, file)
                 place.remove(file)
-    if isinstance(place, Folder):
-        for trash in [*place.root.glob(f".*{TRASH}"), *place.root.glob(f"*/.*{TRASH}")]:
-            shutil.rmtree(trash, ignore_errors=True)
+    for folder in (".", *store.snapshots()) if isinstance(place, Folder) else ():
+        with suppress(FileNotFoundError):  # another gc has removed it
+            for name in os.listdir(place.root / folder):
+                if name.endswith(TRASH):
+                    shutil.rmtree(place.root / folder / name, ignore_errors=True)
 
 
 def _private(place: Place, before: float) -> Iterator[Doomed]:

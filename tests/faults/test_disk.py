@@ -17,6 +17,8 @@ import pytest
 from mepipe import store as stores
 from tests.faults.lab import Lab, Result, differences
 
+pytestmark = pytest.mark.slow  # minutes, with real servers and kills
+
 TEAM, COLLEAGUE = 54321, 54322  # a group and a user that need not exist
 
 

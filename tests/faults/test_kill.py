@@ -11,6 +11,8 @@ from tests.faults import chaos, scenarios
 from tests.faults.lab import Lab
 from tests.faults.scenarios import Scenario
 
+pytestmark = pytest.mark.slow  # minutes, with real servers and kills
+
 
 @pytest.fixture(scope="module")
 def black(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
