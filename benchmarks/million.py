@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import subprocess
@@ -25,6 +24,14 @@ come one by one and are merged on the way (their first two mergings are simulate
 three times; the fastest counts, since other programs on the machine disturb, and the largest memory."""
 _NODES = ("flow.tvl1", "strain", "rank-pool")
 _BATCH = (MERGE_ABOVE + 1) ** 2
+# A small process starts the command: what the system says of its memory is at least that of who started it.
+_METER = """
+import resource, subprocess, sys, time
+start = time.perf_counter()
+status = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(status, time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / 1e3)
+"""
 _SECONDS, _MEGABYTES = 5.0, 500.0
 
 
@@ -41,14 +48,14 @@ def run(quick: bool = False) -> Report:
         rows: list[Row] = []
         asked = []
         for command in (("status",), ("store", "ls"), ("store", "ls", "--json")):
-            seconds, megabytes = _measure([*command, "--store", str(root)])
+            seconds, cpu, megabytes = _measure([*command, "--store", str(root)])
             what = "mepipe " + " ".join(command)
-            rows.append((what, seconds, megabytes))
+            rows.append((what, seconds, cpu, megabytes))
             if command[-1] != "--json":
                 asked.append(Asked(f"{what}: s", seconds, "<=", _SECONDS))
                 asked.append(Asked(f"{what}: MB", megabytes, "<=", _MEGABYTES))
     note = f"{segments} segments, {size / 1e6:.0f} MB; made in {made:.0f} s."
-    table = Table(f"{count} samples x {len(_NODES)} features", ("command", "s", "MB"), rows, note)
+    table = Table(f"{count} samples x {len(_NODES)} features", ("command", "s", "s, CPU", "MB"), rows, note)
     return Report(TITLE, _TEXT.format(batch=_BATCH), [table], asked)
 
 
@@ -105,16 +112,15 @@ def _record(rng: random.Random, index: int, sample: str) -> Record:
     return Record(sample, "done", fingerprint, turn=1, digest=f"{rng.getrandbits(128):032x}", **about)
 
 
-def _measure(arguments: list[str]) -> tuple[float, float]:
-    """Seconds, and megabytes at most, of a mepipe command in a process of its own."""
+def _measure(arguments: list[str]) -> tuple[float, float, float]:
+    """Seconds, of them those of the processor, and megabytes at most, of a mepipe command in a process of its own."""
     runs = []
     for _ in range(3):
-        start = time.perf_counter()
-        child = subprocess.Popen([sys.executable, "-m", "mepipe", *arguments], stdout=subprocess.DEVNULL)
-        _, status, used = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode not in (0, 1):
-            msg = f"mepipe {' '.join(arguments)} ended with {child.returncode}"
+        command = [sys.executable, "-c", _METER, sys.executable, "-m", "mepipe", *arguments]
+        status, *used = map(float, subprocess.run(command, capture_output=True, check=True, text=True).stdout.split())
+        if status not in (0, 1):
+            msg = f"mepipe {' '.join(arguments)} ended with {status:.0f}"
             raise RuntimeError(msg)
-        runs.append((time.perf_counter() - start, used.ru_maxrss / 1e3))
-    return min(seconds for seconds, _ in runs), max(megabytes for _, megabytes in runs)
+        runs.append(used)
+    seconds, cpu, megabytes = zip(*runs, strict=True)
+    return min(seconds), min(cpu), max(megabytes)

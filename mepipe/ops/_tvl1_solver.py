@@ -68,6 +68,14 @@ def descend(base: list[np.ndarray], levels: list[np.ndarray], preset: Preset) ->
     return Solution(flow, dual, moved < SETTLED, _residual(reference, seen))
 
 
+def at_rest(shape: tuple[int, ...]) -> Solution:
+    """What the reference itself would have as a target: no motion."""
+    height, width = shape
+    blocks = np.zeros((height // BLOCK, width // BLOCK), np.float32)
+    flow, dual = (np.zeros((planes, height + 2, width + 2), np.float32) for planes in (2, 4))
+    return Solution(flow, dual, True, blocks)
+
+
 def follow(reference: np.ndarray, target: np.ndarray, previous: Solution, preset: Preset) -> Solution | None:
     """Warm start at the finest level from the previous target's flow and dual; None where it does not lead there."""
     flow, dual = previous.flow.copy(), previous.dual.copy()

@@ -9,8 +9,8 @@ quadratic below a small slope (Huber), because skin is elastic and does not move
 iterations takes the place of a stopping rule that noise never meets.
 
 Modes. `exact` solves each pair alone, through the whole pyramid. `clip` takes the targets in order and starts each
-from the flow and the dual variables of the one before, at the finest scale only; where that start does not fit the
-new frame, it goes through the pyramid again.
+from the flow and the dual variables of the one before (the first, from none), at the finest scale only; where that
+start does not fit the new frame, it goes through the pyramid.
 
 Devices. `cpu` is compiled code on one core. Any other is a Torch device, on which all pairs are solved at once by
 the same scheme, both modes as `exact`. Rounding differs, which parts them by .001-.006 px on average with `micro`, by
@@ -137,14 +137,12 @@ def flow_with_report(
     base = solver.pyramid(reference, parameters)
     fields = np.empty((len(targets), 2, *reference.shape), np.float32)
     settled = np.empty(len(targets), bool)
-    solution: solver.Solution | None = None
+    last = solver.at_rest(reference.shape)
     for index, target in enumerate(targets):
-        warm = None
-        if solution is not None and mode == "clip":
-            warm = solver.follow(base[0], solver.finest(target, parameters), solution, parameters)
-        solution = warm or solver.descend(base, solver.pyramid(target, parameters), parameters)
-        fields[index] = solution.flow[:, 1:-1, 1:-1]
-        settled[index] = solution.settled
+        warm = solver.follow(base[0], solver.finest(target, parameters), last, parameters) if mode == "clip" else None
+        last = warm or solver.descend(base, solver.pyramid(target, parameters), parameters)
+        fields[index] = last.flow[:, 1:-1, 1:-1]
+        settled[index] = last.settled
     return fields, settled
 
 

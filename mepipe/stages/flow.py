@@ -74,7 +74,7 @@ def _timeline(params: FlowParams, annotation: Annotation, position: np.ndarray) 
 
 STAGE = Stage(
     name="flow",
-    version=1,
+    version=2,
     params=FlowParams,
     inputs=("clip",),
     output=lambda params: Output(

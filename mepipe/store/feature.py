@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import zarr
 
 from mepipe.errors import MepipeError
 from mepipe.store import metadata, plain, seal
@@ -62,13 +61,6 @@ class Feature:
     @cached_property
     def _data(self) -> Any:
         return self._group["data"]
-
-    @cached_property
-    def _writable(self) -> Any:
-        # Not kept in the array: without it, a chunk of nothing but the fill value would not be written (and every other
-        # be compared with it first, which takes longer than writing).
-        with zarr.config.set({"array.write_empty_chunks": True}):
-            return self.place.group(self.path, write=True)["data"]
 
     @cached_property
     def ids(self) -> list[str]:
@@ -246,7 +238,7 @@ class Feature:
 
     def write(self, sample: str, values: np.ndarray) -> str:
         """Put one sample's array on the disk, to stay; returns its digest. The ledger is the caller's next step."""
-        if self.packed:
+        if not self._skeleton.data.plain:
             msg = (
                 f"{self.path}: is packed, and {sample} cannot be written. Run: mepipe store compact --undo {self.path}"
             )
@@ -256,36 +248,13 @@ class Feature:
         if values.shape != expected:
             msg = f"{self.path}: sample {sample} has shape {values.shape}, and {expected} was declared."
             raise MepipeError(msg)
-        try:
-            try:
-                self._put(index, values)
-            except IsADirectoryError:  # a folder where a chunk was
-                for path in self.chunks(index):
-                    self.place.remove(path)
-                self._put(index, values)
-        except OSError as error:
-            msg = f"{self.path}: sample {sample} cannot be written ({error.strerror}). Check free space and permission."
-            raise MepipeError(msg) from error
+        for path, content in zip(self.chunks(index), plain.encoded(values, self._skeleton.data), strict=True):
+            self.place.write(path, content)
         return digest(values)
-
-    def _put(self, index: int, values: np.ndarray) -> None:
-        if self._length(index) is None:
-            self._writable[index] = values
-        elif len(values):
-            whole = self._whole_chunks(values)  # else zarr reads the last chunk first, which may be damaged
-            self._writable[index, : len(whole)] = whole
-        self.place.settle(self.chunks(index))
 
     def holds(self, sample: str) -> bool:
         """Whether a sample's chunks are there, whatever they hold."""
         return sample in self._places and all(map(self.place.exists, self.chunks(self._places[sample])))
-
-    def _whole_chunks(self, values: np.ndarray) -> np.ndarray:
-        """The array of a sample, filled up along `frame` to the end of its last chunk."""
-        end = min(-(-len(values) // self._data.chunks[1]) * self._data.chunks[1], self.shape[1])
-        whole = np.full((end, *values.shape[1:]), self._data.fill_value, values.dtype)
-        whole[: len(values)] = values
-        return whole
 
     def chunks(self, index: int) -> list[str]:
         """The chunk files, by path in the store, that one sample's array lies in, whether they are there or not."""
@@ -302,4 +271,5 @@ class Feature:
                 self.place.copy(path, place)
             else:
                 self.place.write(place, other.place.read(path))
-        self.place.settle(chunks)
+        if other.place is self.place:
+            self.place.settle(chunks)

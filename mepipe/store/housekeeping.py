@@ -219,9 +219,9 @@ def _end_what_was_begun(store: Store, now: float) -> None:
                 place.remove(file)
     for folder in (".", *store.snapshots()) if isinstance(place, Folder) else ():
         with suppress(FileNotFoundError):  # another gc has removed it
-            for name in os.listdir(place.root / folder):
-                if name.endswith(TRASH):
-                    shutil.rmtree(place.root / folder / name, ignore_errors=True)
+            for path in (place.root / folder).iterdir():
+                if path.name.endswith(TRASH):
+                    shutil.rmtree(path, ignore_errors=True)
 
 
 def _private(place: Place, before: float) -> Iterator[Doomed]:

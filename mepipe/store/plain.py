@@ -11,7 +11,7 @@ import mmap
 import os
 import sys
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import google_crc32c
 import numpy as np
@@ -91,6 +91,21 @@ def chunks(place: Place, path: str, array: Array) -> Chunks | None:
         return None
     one = array.chunks[:1] == (1,) and array.chunks[2:] == array.shape[2:]
     return Chunks(place, path, array) if one else None
+
+
+def encoded(values: np.ndarray, array: Array) -> Iterator[bytes]:
+    """The chunk files of one sample [frame, ...], in order: what `Chunks.read` reads, and Zarr too."""
+    shape = array.chunks[1:]
+    for start in range(0, len(values), shape[0]) if shape else (0,):
+        part = values[start : start + shape[0]] if shape else values
+        if part.shape != shape:  # the last frames, in a chunk as long as the others
+            part = np.concatenate([part, np.full((shape[0] - len(part), *shape[1:]), _fill(array.dtype))])
+        content = part.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+        yield content + google_crc32c.value(content).to_bytes(CHECKSUM, "little")
+
+
+def _fill(dtype: np.dtype) -> np.generic:
+    return dtype.type("nan") if dtype.kind == "f" else dtype.type(0)
 
 
 def _content(descriptor: int, size: int) -> np.ndarray:

@@ -47,7 +47,6 @@ def carry(
     news: list[Record] = []
     last = time.monotonic()
     _open(target)
-    target._writable  # noqa: B018 - opened here: each thread would do so, and change Zarr's settings for the others
     pool = ThreadPoolExecutor(threads, thread_name_prefix="carry")
     try:
         for record, outcome in _each(pool, target, wanted, 2 * threads):
