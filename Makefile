@@ -39,7 +39,7 @@ features: setup ## extract the features of DATASETS="samm casme2" (default: thos
 	done; exit $${failed:-0}
 
 test: setup ## run the tests (under ten minutes on two cores)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-all: setup ## run all tests, slow ones too
 	$(BIN)/python -m pytest -m ''

@@ -20,8 +20,8 @@ from mepipe.errors import UsageError
 if TYPE_CHECKING:
     from mepipe.settings import Settings
 
-EXTRACT = ("mediapipe", "numba", "opencv-contrib-python", "openpyxl", "scikit-image")
-TRAIN = ("torch", "torchvision", "timm")
+EXTRACT = ("mediapipe", "numba", "opencv-contrib-python", "openpyxl", "python-calamine", "scikit-image")
+TRAIN = ("torch", "torchvision", "safetensors", "timm")
 
 
 @dataclass(frozen=True)

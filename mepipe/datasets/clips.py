@@ -7,7 +7,7 @@ frames from 0, whatever the container says about time or length.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,8 @@ class ClipSource:
     """Frames onset..offset of a clip; iterate it for (number, uint8 [H, W, C]) in order, C = 1 or 3 (RGB).
 
     Frames are decoded one at a time, on the way, and again on each iteration. All are of one size and number of
-    channels. Raises SampleError where a frame cannot be had.
+    channels. A frame that the manifest says is missing is interpolated between its neighbours. Raises SampleError where
+    another cannot be had.
     """
 
     path: Path
@@ -37,38 +38,42 @@ class ClipSource:
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
         pictures = _video_frames(self.path, self.numbers) if self.files is None else _image_frames(self.files)
-        shape: tuple[int, ...] | None = None
+        before, last = next(pictures)
+        yield before, last
         for number, frame in pictures:
-            shape = shape or frame.shape
-            if frame.shape != shape:
+            if frame.shape != last.shape:
                 msg = (
-                    f"Frame {number} of {self.path} is {_size(frame.shape)}, frame {self.numbers[0]} {_size(shape)}.\n"
+                    f"Frame {number} of {self.path} is {_size(frame.shape)}, frame {before} {_size(last.shape)}.\n"
                     "The frames of one clip must be of one size and kind; take out what does not belong to it."
                 )
                 raise SampleError(msg)
+            for lacking in range(before + 1, number):
+                yield lacking, _between(last, frame, (lacking - before) / (number - before))
             yield number, frame
+            before, last = number, frame
 
 
-def open_clip(path: Path, onset: int, offset: int) -> ClipSource:
+def open_clip(path: Path, onset: int, offset: int, missing: Collection[int] = ()) -> ClipSource:
     """Frames onset..offset (both included) of a frame folder or of a video file, to be decoded on iteration.
 
     16-bit pictures are scaled to 8 bits over their full range, gray ones keep one channel, transparency is dropped,
-    EXIF rotation is applied. Raises SampleError when the path, a frame of the folder, or the kind of file is not
-    there; what only decoding shows (damaged frames, a video that ends early) is raised on iteration.
+    EXIF rotation is applied. missing: numbers between onset and offset that a folder need not hold. Raises SampleError
+    when the path, another frame of the folder, or the kind of file is not there; what only decoding shows (damaged
+    frames, a video that ends early) is raised on iteration.
     """
     if onset > offset:
         msg = f"Onset {onset} lies after offset {offset} in {path}.\nCorrect the manifest."
         raise SampleError(msg)
-    return ClipSource(path, range(onset, offset + 1), _files(path, onset, offset))
+    return ClipSource(path, range(onset, offset + 1), _files(path, onset, offset, missing))
 
 
-def digest(path: Path, onset: int, offset: int) -> str:
+def digest(path: Path, onset: int, offset: int, missing: Collection[int] = ()) -> str:
     """Identity of what a clip holds: 32 hex digits over the frame numbers and the encoded bytes of their files.
 
     For a video, of the whole file. File names and times do not matter. Raises SampleError as `open_clip` does.
     """
-    state = hashlib.blake2b(f"{onset}-{offset}".encode(), digest_size=16)
-    for file in _sources(path, onset, offset):
+    state = hashlib.blake2b(_span(onset, offset, missing), digest_size=16)
+    for file in _sources(path, onset, offset, missing):
         try:
             # The length before the bytes, so that bytes cannot move from one frame to the next unnoticed.
             state.update(f"|{file.stat().st_size}|".encode())
@@ -80,13 +85,13 @@ def digest(path: Path, onset: int, offset: int) -> str:
     return state.hexdigest()
 
 
-def signature(path: Path, onset: int, offset: int) -> str:
+def signature(path: Path, onset: int, offset: int, missing: Collection[int] = ()) -> str:
     """Cheap stand-in for `digest`: 32 hex digits over name, size and time of change of the same files.
 
     Equal signatures on one machine mean equal digests unless somebody set the time back by hand.
     """
-    state = hashlib.blake2b(f"{onset}-{offset}".encode(), digest_size=16)
-    for file in _sources(path, onset, offset):
+    state = hashlib.blake2b(_span(onset, offset, missing), digest_size=16)
+    for file in _sources(path, onset, offset, missing):
         try:
             facts = file.stat()
         except OSError as error:
@@ -95,9 +100,16 @@ def signature(path: Path, onset: int, offset: int) -> str:
     return state.hexdigest()
 
 
-def _files(path: Path, onset: int, offset: int) -> dict[int, Path] | None:
+def _span(onset: int, offset: int, missing: Collection[int]) -> bytes:
+    return f"{onset}-{offset}{' without ' if missing else ''}{' '.join(map(str, sorted(missing)))}".encode()
+
+
+def _files(path: Path, onset: int, offset: int, lacking: Collection[int]) -> dict[int, Path] | None:
     """Number -> file for a frame folder, None for a video."""
     if path.is_file():
+        if lacking:
+            msg = f"{path} is a video, and the manifest lists missing frames.\nOnly a folder of frames can lack some."
+            raise SampleError(msg)
         if path.suffix.lower() not in VIDEO_SUFFIXES:
             msg = (
                 f"{path} is neither a folder of frames nor a video ({', '.join(sorted(VIDEO_SUFFIXES))}).\n"
@@ -112,7 +124,8 @@ def _files(path: Path, onset: int, offset: int) -> dict[int, Path] | None:
         there = numbered_frames(path)
     except MepipeError as error:
         raise SampleError(str(error)) from error
-    missing = [number for number in range(onset, offset + 1) if number not in there]
+    expected = [number for number in range(onset, offset + 1) if number in there or number not in lacking]
+    missing = [number for number in expected if number not in there]
     if missing:
         first, *_, last = (*there, max(there))
         msg = (
@@ -121,12 +134,12 @@ def _files(path: Path, onset: int, offset: int) -> dict[int, Path] | None:
             "Copy the missing frames from the release, or correct onset and offset in the manifest."
         )
         raise SampleError(msg)
-    return {number: there[number] for number in range(onset, offset + 1)}
+    return {number: there[number] for number in expected}
 
 
-def _sources(path: Path, onset: int, offset: int) -> list[Path]:
+def _sources(path: Path, onset: int, offset: int, missing: Collection[int]) -> list[Path]:
     """The files that a clip is decoded from."""
-    files = _files(path, onset, offset)
+    files = _files(path, onset, offset, missing)
     return [path] if files is None else list(files.values())
 
 
@@ -153,6 +166,11 @@ def _image_frames(files: Mapping[int, Path]) -> Iterator[tuple[int, np.ndarray]]
             )
             raise SampleError(msg)
         yield number, _as_rgb(picture, file)
+
+
+def _between(before: np.ndarray, after: np.ndarray, part: float) -> np.ndarray:
+    """Linear in time: uint8 of the same shape."""
+    return np.rint(before + part * (after.astype(np.float32) - before)).astype(np.uint8)
 
 
 def _as_rgb(picture: np.ndarray, file: Path) -> np.ndarray:

@@ -3,7 +3,9 @@
 Columns. Required: `clip` (video file or folder of frames, relative to the database's root, or for anyone's own
 manifest to the folder the CSV lies in), `onset`, `apex` (may be empty), `offset` (frame numbers, as the database
 numbers its frames; for a video, 0-based), `fps`. Optional: `id` (default: the clip's name), `subject` (default:
-the id), `emotion`, `aus` (as annotated), `note` (what was corrected, and why).
+the id), `emotion`, `aus` (normal form: see `mepipe.datasets.aus`), `objective` (objective class, 1..7), `split` (where
+the database fixes who trains and who is tested), `missing` (frames between onset and offset that the release lacks,
+such as "118 119"; decoding fills them from their neighbours), `note` (what was corrected, and why).
 """
 
 from __future__ import annotations
@@ -14,13 +16,15 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator, model_validator
 
 from mepipe.errors import MepipeError
 
 REQUIRED = ("clip", "onset", "apex", "offset", "fps")
-COLUMNS = ("id", "subject", "clip", "onset", "apex", "offset", "fps", "emotion", "aus", "note")
+SELDOM = ("objective", "split", "missing")  # written only where a sample has them
+COLUMNS = ("id", "subject", "clip", "onset", "apex", "offset", "fps", "emotion", "aus", *SELDOM, "note")
 ID = re.compile(r"(?![. ]+\Z)[\w.()+ -]+")  # what a sample may be called: files are, too
 
 
@@ -38,6 +42,9 @@ class Sample(BaseModel):
     fps: float = Field(gt=0, le=100_000)
     emotion: str = ""
     aus: str = ""
+    objective: int | None = Field(default=None, ge=1, le=7)
+    split: str = ""
+    missing: tuple[int, ...] = ()
     note: str = ""
 
     @field_validator("id")
@@ -57,6 +64,20 @@ class Sample(BaseModel):
             raise ValueError(msg)
         return str(path)
 
+    @field_validator("missing", mode="before")
+    @classmethod
+    def _missing_is_numbers(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        if not re.fullmatch(r"[0-9 ]*", value):
+            msg = "frame numbers with spaces between them"
+            raise ValueError(msg)
+        return tuple(sorted({int(number) for number in value.split()}))
+
+    @field_serializer("missing")
+    def _missing_as_text(self, value: tuple[int, ...]) -> str:
+        return " ".join(map(str, value))
+
     @field_validator("fps")
     @classmethod
     def _fps_is_finite(cls, value: float) -> float:
@@ -73,6 +94,9 @@ class Sample(BaseModel):
         if self.apex is not None and not self.onset <= self.apex <= self.offset:
             msg = f"apex {self.apex} lies outside onset {self.onset} .. offset {self.offset}"
             raise ValueError(msg)
+        if any(not self.onset < number < self.offset for number in self.missing):
+            msg = f"missing frames {self.missing} lie outside onset {self.onset} .. offset {self.offset}, or on one"
+            raise ValueError(msg)
         return self
 
 
@@ -82,10 +106,11 @@ def _whole(text: str) -> str:
 
 
 def _row(record: dict[str, str], where: str) -> Sample:
-    values: dict[str, str | None] = {k: (v or "").strip() for k, v in record.items()}
-    for name in ("onset", "apex", "offset"):
+    values: dict[str, Any] = {k: (v or "").strip() for k, v in record.items()}
+    for name in ("onset", "apex", "offset", "objective"):
         values[name] = _whole(values.get(name) or "")
     values["apex"] = values["apex"] or None
+    values["objective"] = values["objective"] or None
     values["id"] = values.get("id") or PurePosixPath((values["clip"] or "").replace("\\", "/")).stem
     values["subject"] = values.get("subject") or values["id"]
     try:
@@ -160,11 +185,12 @@ def read(path: Path) -> list[Sample]:
 
 def dump(samples: Iterable[Sample]) -> str:
     """A manifest's text: the inverse of `parse`."""
+    rows = [sample.model_dump() for sample in samples]
+    columns = [name for name in COLUMNS if name not in SELDOM or any(row[name] for row in rows)]
     out = io.StringIO()
-    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(out, columns, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
-    for sample in samples:
-        row = sample.model_dump()
-        row["fps"] = f"{sample.fps:g}"
-        writer.writerow({k: "" if row[k] is None else row[k] for k in COLUMNS})
+    for row in rows:
+        row["fps"] = f"{row['fps']:g}"
+        writer.writerow({name: "" if row[name] is None else row[name] for name in columns})
     return out.getvalue()

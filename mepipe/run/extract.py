@@ -11,7 +11,7 @@ from mepipe.errors import MepipeError
 from mepipe.run import executors, plan, upstream
 from mepipe.run.plan import Plan
 from mepipe.run.task import Outcome
-from mepipe.store import roots
+from mepipe.store import roots, seal
 
 
 @dataclass
@@ -61,6 +61,8 @@ def run(
     """
     start = time.perf_counter()
     folders = {name: todo.nodes[name].folder for name in todo.stored}
+    if _all_there(todo, recipe, folders):
+        return _summary(todo, start)  # nothing is written, so a store that may only be read will do
     with roots.claim(todo.store.place, _used(todo)):
         _check_still_there(todo)
         plan.prepare(todo)
@@ -68,14 +70,8 @@ def run(
         before = todo.cached
         todo = upstream.take(todo, arrived)
         todo.store.set_ref(todo.dataset, recipe, todo.snapshot, folders)
-    summary = Summary(
-        snapshot=todo.snapshot,
-        samples=len(todo.samples),
-        cached=todo.cached,
-        adopted={name: len(samples) for name, samples in todo.adopt.items() if samples},
-        upstream={name: count - before[name] + todo.cached[name] for name, count in taken.items()},
-        failed={name: dict(failures) for name, failures in todo.failed.items() if failures},
-    )
+    summary = _summary(todo, start)
+    summary.upstream = {name: count - before[name] + todo.cached[name] for name, count in taken.items()}
     outcomes = executors.processes(todo, workers) if workers > 1 else executors.inline(todo)
     for outcome in outcomes if todo.tasks else ():
         summary.add(outcome)
@@ -84,6 +80,25 @@ def run(
         todo.store.feature(f"{todo.snapshot}/{folder}").ledger.merge()
     summary.wall = time.perf_counter() - start
     return summary
+
+
+def _all_there(todo: Plan, recipe: str, folders: dict[str, str]) -> bool:
+    if todo.tasks or any(todo.adopt.values()) or any(todo.upstream.values()):
+        return False
+    frozen = (todo.snapshot, *(f"{todo.snapshot}/{folder}" for folder in folders.values()))
+    said = todo.store.says(todo.dataset, recipe, todo.snapshot, folders)
+    return said and not any(seal.broken(todo.store.place, path) for path in frozen)
+
+
+def _summary(todo: Plan, start: float) -> Summary:
+    return Summary(
+        snapshot=todo.snapshot,
+        samples=len(todo.samples),
+        cached=todo.cached,
+        adopted={name: len(samples) for name, samples in todo.adopt.items() if samples},
+        failed={name: dict(failures) for name, failures in todo.failed.items() if failures},
+        wall=time.perf_counter() - start,
+    )
 
 
 def _used(todo: Plan) -> set[str]:

@@ -60,8 +60,9 @@ def frame_digests(samples: Sequence[Sample], root: Path, tick: Callable[[], obje
 
     def one(sample: Sample) -> tuple[str, str]:
         try:
-            signature = clips.signature(root / sample.clip, sample.onset, sample.offset)
-            digest = old.get(signature) or clips.digest(root / sample.clip, sample.onset, sample.offset)
+            where = (root / sample.clip, sample.onset, sample.offset, sample.missing)
+            signature = clips.signature(*where)
+            digest = old.get(signature) or clips.digest(*where)
         except SampleError:
             signature, digest = "", UNREADABLE
         tick()

@@ -64,7 +64,7 @@ def run(plan: Plan, task: Task) -> Outcome:
 def _open(root: Path, task: Task) -> Source | _Failure:
     sample = task.sample
     try:
-        frames = clips.open_clip(root / sample.clip, sample.onset, sample.offset)
+        frames = clips.open_clip(root / sample.clip, sample.onset, sample.offset, sample.missing)
     except Exception as error:
         return _failure(error, "decode")
     return Source(frames, sample.onset, sample.apex, sample.offset, sample.fps)

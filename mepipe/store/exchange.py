@@ -31,21 +31,20 @@ from mepipe.store.feature import Feature, digest
 
 FORMAT = "mepipe features"
 VERSION = 1
-TEXTS = ("id", "subject", "clip", "emotion", "aus", "note", "frames")
-NUMBERS = ("onset", "apex", "offset")  # -1: unknown, as in the store
+TEXTS = ("id", "subject", "clip", "emotion", "aus", "split", "missing", "note", "frames")
 
 
 def rows(table: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     """The rows of a snapshot, as `layout.snapshot_name` hashes them, from the columns of its table."""
-    unknown = {**dict.fromkeys(NUMBERS, -1), "fps": np.nan}
+    unknown = {**dict.fromkeys(layout.NUMBERS, -1), "fps": np.nan}
 
     def value(name: str, given: Any) -> Any:
         if name in TEXTS:
             return str(given)
-        missing = given == -1 if name in NUMBERS else np.isnan(given)
+        missing = given == -1 if name in layout.NUMBERS else np.isnan(given)
         return None if missing else type(unknown[name])(given)
 
-    columns = {name: [value(name, v) for v in table[name]] for name in (*TEXTS, *NUMBERS, "fps")}
+    columns = {name: [value(name, v) for v in table[name]] for name in (*TEXTS, *layout.NUMBERS, "fps")}
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
@@ -122,7 +121,7 @@ def _write_table(group: h5py.Group, snapshot: str, feature: Feature) -> None:
     columns = group.create_group("samples")
     for name in TEXTS:
         _column(columns, name, [row[name] for row in table])
-    for name in NUMBERS:
+    for name in layout.NUMBERS:
         _column(columns, name, np.array([-1 if row[name] is None else row[name] for row in table], np.int64))
     _column(columns, "fps", np.array([np.nan if row["fps"] is None else row["fps"] for row in table], np.float64))
 

@@ -2,7 +2,8 @@
 
 Columns. Required: `subject`, `emotion` (or `label`), and `id` or `clip` (the id is then subject_clip). For a folder:
 `file`, inside it. Optional: `variable` (of an .npz, .h5 or .mat; default: the id), `clip`, `onset`, `apex`, `offset`,
-`fps`, `aus`, `note` as in a manifest, `dataset` (rows of others are passed over). Other columns are not read.
+`fps`, `aus`, `objective`, `split`, `note` as in a manifest, `dataset` (rows of others are passed over). Other columns
+are not read.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from mepipe.errors import MepipeError
-from mepipe.store import arrival
+from mepipe.store import arrival, layout
 
 _KNOWN = {"id", "subject", "emotion", "label", "clip", "file", "variable", "dataset"}
-_KNOWN |= {"onset", "apex", "offset", "fps", "aus", "note"}
+_KNOWN |= {*layout.NUMBERS, "fps", "aus", "split", "note"}
 
 
 @dataclass(frozen=True)
@@ -113,12 +114,12 @@ def _row(given: Mapping[str, str], line: int, number: int, where: str) -> Row:
             raise MepipeError(msg) from None
         return value if value is None else kind(value)
 
-    sample: dict[str, Any] = {name: given.get(name, "") for name in ("subject", "clip", "aus", "note")}
+    sample: dict[str, Any] = {name: given.get(name, "") for name in ("subject", "clip", "aus", "split", "note")}
     sample["id"] = given.get("id") or f"{sample['subject']}_{sample['clip']}"
     sample["clip"] = sample["clip"] or sample["id"]
     sample["emotion"] = given.get("emotion", given.get("label", ""))
-    sample |= {name: parsed(name, int) for name in ("onset", "apex", "offset")}
-    sample |= {"fps": parsed("fps", float), "frames": ""}
+    sample |= {name: parsed(name, int) for name in layout.NUMBERS}
+    sample |= {"fps": parsed("fps", float), "missing": "", "frames": ""}
     if not sample["subject"]:
         msg = f"{where}: no subject, and protocols tell people apart by it. Add it."
         raise MepipeError(msg)

@@ -75,6 +75,10 @@ def _is(place: Place, path: str, group: Mapping[str, Any]) -> bool:
         return False
 
 
+# Columns of a sample table that are whole numbers, -1 where unknown.
+NUMBERS = ("onset", "apex", "offset", "objective")
+
+
 def snapshot_name(dataset: str, rows: Sequence[Mapping[str, Any]]) -> str:
     """`<dataset>@<8 hex>`: the identity of these samples with these fingerprints, in this order."""
     text = json.dumps(list(rows), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -90,7 +94,7 @@ def create_snapshot(place: Place, dataset: str, rows: Sequence[Mapping[str, Any]
         group.attrs.update({"dataset": dataset, "mepipe_store": FORMAT})
         for column in rows[0]:
             values = [row[column] for row in rows]
-            if column in ("onset", "apex", "offset"):
+            if column in NUMBERS:
                 numbers = np.array([-1 if v is None else v for v in values], np.int64)
                 _coordinate(group, column, numbers, ("sample",), {"missing": -1})
             elif column == "fps":

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mepipe.errors import MepipeError, UsageError
-from mepipe.store import exchange, files
+from mepipe.store import files, layout
 from mepipe.store.feature import Feature, digest
 
 
@@ -34,7 +34,7 @@ def export(
             about = {name: dict(f.attributes, dims=f.dims) for name, f in mine.items()}
             (private / snapshot / "features.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
             table = next(iter(mine.values())).table.assign(file=lambda t: t["id"] + ".npz")
-            for name in exchange.NUMBERS:
+            for name in layout.NUMBERS:
                 table[name] = [None if number == -1 else str(number) for number in table[name]]
             for sample in table["id"]:
                 arrays: dict[str, np.ndarray] = {}

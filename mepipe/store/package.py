@@ -102,7 +102,7 @@ def _snapshot(file: h5py.File, name: str) -> list[Incoming]:
     group = _h5.group_at(file, name)
     table = _h5.group_at(group, "samples")
     ids = _h5.column(table, "id", "S")
-    kinds = {**dict.fromkeys(exchange.TEXTS, "S"), **dict.fromkeys(exchange.NUMBERS, "i"), "fps": "f"}
+    kinds = {**dict.fromkeys(exchange.TEXTS, "S"), **dict.fromkeys(layout.NUMBERS, "i"), "fps": "f"}
     rows = exchange.rows({c: _h5.column(table, c, kind, len(ids)).tolist() for c, kind in kinds.items()})
     for number, row in enumerate(rows):
         arrival.check_row(row, f"{_h5.place(table)}, row {number}")

@@ -30,7 +30,8 @@ def broken(place: Place, path: str, *, deep: bool = True) -> dict[str, str]:
     try:
         group = json.loads(place.read(f"{path}/{FOLDER}/zarr.json"))
         ((name, digests),) = group["attributes"].items()
-        if (name, group["zarr_format"], group["node_type"]) != ("frozen", 3, "group"):
+        leads_out = any(file.startswith("/") or ".." in file.split("/") for file in digests)
+        if leads_out or (name, group["zarr_format"], group["node_type"]) != ("frozen", 3, "group"):
             raise ValueError
         wanted = {f: d for f, d in digests.items() if deep or f.endswith("zarr.json")}
         problems = {file: _problem(place, f"{path}/{file}", digest) for file, digest in wanted.items()}

@@ -101,6 +101,29 @@ def test_missing_frames_are_named_in_runs(tmp_path: Path) -> None:
     assert len(open_clip(folder, 15, 17)) == 3, "gaps outside the range do not matter"
 
 
+def test_frames_listed_as_missing_are_interpolated_in_time(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path, range(8))
+    for number in (3, 4):
+        (folder / f"img{number}.png").unlink()
+    got = dict(open_clip(folder, 1, 6, missing=(3, 4, 5)))  # 5 is there after all, and used
+    assert list(got) == [1, 2, 3, 4, 5, 6]
+    before, after = picture(2).astype(float), picture(5).astype(float)
+    np.testing.assert_array_equal(got[5], picture(5))
+    for number, part in ((3, 1 / 3), (4, 2 / 3)):
+        assert got[number].dtype == np.uint8
+        np.testing.assert_allclose(got[number], (1 - part) * before + part * after, atol=0.5 + 1e-4)
+    with pytest.raises(SampleError, match="1 of 6 frames are missing"):
+        open_clip(folder, 1, 6, missing=(3,))
+
+
+def test_the_digest_knows_which_frame_was_missing(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path, range(6))
+    (folder / "img2.png").rename(folder / "img3.png.away")
+    first = digest(folder, 0, 5, missing=(2,))
+    (folder / "img3.png").rename(folder / "img2.png")
+    assert digest(folder, 0, 5, missing=(3,)) != first
+
+
 def test_frames_of_another_size_or_kind_are_named(tmp_path: Path) -> None:
     folder = write_folder(tmp_path, range(3))
     cv2.imwrite(str(folder / "img1.png"), picture(1, (24, 30, 3)))

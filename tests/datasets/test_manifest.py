@@ -80,6 +80,9 @@ def samples(draw: st.DrawFn) -> list[Sample]:
                 fps=draw(st.sampled_from([25.0, 29.97, 200.0, 500.0])),
                 emotion=draw(TEXT),
                 aus=draw(TEXT),
+                objective=draw(st.sampled_from([None, 1, 7])),
+                split=draw(TEXT),
+                missing=tuple(n for n in (onset + 1, onset + 3) if n < offset) if draw(st.booleans()) else (),
                 note=draw(TEXT),
             )
         )

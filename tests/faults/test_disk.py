@@ -121,6 +121,11 @@ def test_a_read_only_store_is_read_listed_and_verified(lab: Lab, whole: Path, fr
             np.testing.assert_array_equal(found[sample], feature[sample])
 
 
+def test_extract_of_what_a_read_only_store_holds_is_well_and_writes_nothing(lab: Lab, frozen: Path) -> None:
+    done = lab.extract(frozen)
+    assert (done.status, done.err) == (0, "")
+
+
 def test_extract_into_a_read_only_store_says_so_in_one_line(lab: Lab, frozen: Path) -> None:
     changed = lab.edit("frozen", "s2", apex=13)
     assert "Read-only" in one_error(lab.extract(frozen, manifest=changed))

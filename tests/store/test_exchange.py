@@ -52,6 +52,9 @@ ROWS = [
         "fps": 200.0,
         "emotion": "Überraschung" if k else "fear",
         "aus": "",
+        "objective": 3,
+        "split": "train",
+        "missing": "",
         "note": "",
         "frames": "ab" * 16,
     }

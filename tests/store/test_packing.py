@@ -46,6 +46,15 @@ def test_packed_and_unpacked_the_values_are_the_same(tmp_path: Path, lengths: li
     assert {p: (tmp_path / "s" / p).read_bytes() for p in chunks} == chunks
 
 
+def test_a_folder_in_the_place_of_a_shard_is_not_taken_for_fill_values(tmp_path: Path) -> None:
+    packed = packing.pack(filled(tmp_path / "s", None))
+    shard = tmp_path / "s" / packed.chunks(0)[0]
+    shard.unlink()
+    shard.mkdir()
+    with pytest.raises(MepipeError, match="a is damaged"):
+        again(packed)["a"]
+
+
 def test_few_files_are_left_of_many(tmp_path: Path) -> None:
     packed = packing.pack(filled(tmp_path / "s", [40, 3, 16]))
     assert len({path for i in range(3) for path in packed.chunks(i)}) == 1
