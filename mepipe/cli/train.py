@@ -19,7 +19,7 @@ def command() -> None:
 @command.command("mpt", epilog="mepipe train mpt --dataset samm --protocol loso --classes 3")
 @click.option("--dataset", required=True, help="Which dataset's features to read.")
 @click.option("--protocol", default="loso", show_default=True, help="Who trains on whom.")
-@click.option("--classes", default="3", show_default=True, help="How many classes: the label scheme.")
+@click.option("--classes", default="3", show_default=True, help="The label scheme, by number of classes or name.")
 @click.option("--store", help="The store, a folder.  [default: cache/features.zarr]")
 @click.option("--feature-recipe", help="Take the features of this recipe only.  [default: any]")
 @click.option("--backbone", default="vit-b16", show_default=True, help="vit-b16, or tiny (for trying out).")

@@ -90,7 +90,7 @@ def mpt_job(
     return Job(
         "mpt",
         chosen,
-        protocols.folds(protocol, chosen.subjects),
+        protocols.folds(protocol, chosen.subjects, chosen.splits, chosen.clips),
         config,
         Schedule(model.epochs, model.batch, model.lr, trait.threads),
         seed,

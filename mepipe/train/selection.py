@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 class Selection:
     """Samples to train on, in the dataset's order.
 
-    labels and subjects: by sample id. features: by node. excluded: samples without features, and why; dropped:
-    samples that the label scheme leaves out, and their emotion.
+    labels, subjects, splits (as the release fixes them) and clips (digests of their frames): by sample id. features: by
+    node. excluded: samples without features, and why; dropped: samples that the label scheme leaves out, and what they
+    are labelled.
     """
 
     dataset: str
@@ -27,6 +28,8 @@ class Selection:
     features: dict[str, Feature]
     labels: dict[str, int]
     subjects: dict[str, str]
+    splits: dict[str, str]
+    clips: dict[str, str]
     excluded: dict[str, str]
     dropped: dict[str, str]
 
@@ -56,22 +59,20 @@ def select(
     failed = {i: why for f in features.values() for i, why in f.failed.items()}
     labels: dict[str, int] = {}
     dropped: dict[str, str] = {}
-    subjects: dict[str, str] = {}
-    for sample in first.ids:
-        row = first.table.loc[sample]
-        label = scheme.label(str(row["emotion"]), sample)
+    for sample, value in first.table[scheme.column].items():
+        label = scheme.label(str(value), sample)
         if label is None:
-            dropped[sample] = str(row["emotion"])
+            dropped[sample] = str(value)
         elif sample not in failed:
             labels[sample] = label
-            subjects[sample] = str(row["subject"])
+    subjects, splits, clips = (first.table[name].loc[list(labels)].to_dict() for name in ("subject", "split", "frames"))
     if not labels:
         msg = (
             f"Nothing of {dataset} to train on: of {len(first.ids)} samples {len(failed)} failed in extraction and "
             f"scheme {scheme.name} leaves out {len(dropped)}. See: mepipe status"
         )
         raise MepipeError(msg)
-    return Selection(dataset, scheme, features, labels, subjects, failed, dropped)
+    return Selection(dataset, scheme, features, labels, subjects, splits, clips, failed, dropped)
 
 
 def _features(store: Store, dataset: str, made_by: str, nodes: Sequence[str], recipe: str | None) -> dict[str, Feature]:

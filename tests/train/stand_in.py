@@ -50,13 +50,16 @@ EMOTIONS = ("Anger", "Happiness", "Surprise")
 def write_store(root, subjects=3, clips=3, size=32, failed=(), missing=(), emotions=None):
     """A store with both features of MPT over dataset `demo`, in the places and by the functions of the real one."""
     from mepipe import store
+    from mepipe.datasets.manifest import Sample
     from mepipe.store import layout
     from mepipe.store.ledger import Record
 
     motion, images, labels, who = features(subjects, clips, size)
     rows = [
-        {"id": i, "subject": s, "clip": i, "onset": 0, "apex": 8, "offset": 15, "fps": 200.0, "aus": ""}
-        | {"emotion": (emotions or {}).get(i, EMOTIONS[y])}
+        Sample(
+            id=i, subject=s, clip=i, onset=0, apex=8, offset=15, fps=200, emotion=(emotions or {}).get(i, EMOTIONS[y])
+        ).model_dump()
+        | {"frames": f"frames of {i}"}
         for (i, s), y in zip(who.items(), labels, strict=True)
     ]
     opened = store.create(root)

@@ -167,7 +167,7 @@ def test_features_of_two_states_of_a_dataset_are_not_mixed(tmp_path):
 def test_wrong_requests_say_what_to_type(root, tmp_path):
     for more, message in (
         (["--dataset", "samm"], "extract --dataset samm --recipe mpt"),
-        (["--classes", "5", "--protocol", "cde"], "No protocol 'cde'"),
+        (["--classes", "5", "--protocol", "lopo"], "No protocol 'lopo'"),
         (["--backbone", "vit-l"], "There are: vit-b16, tiny"),
         (["--weights", str(tmp_path)], "--weights random"),
     ):
