@@ -18,11 +18,13 @@ SUBJECTS = (
     "accuracy_eulerian",
     "accuracy_magnet",
     "accuracy_rank_pool",
+    "accuracy_apex",
     "speed_flow",
     "speed",
     "reading",
     "whole",
     "million",
+    "manifest_build",
     "gpu",
 )
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"

@@ -118,7 +118,7 @@ def aligned(frames: np.ndarray, truth: Truth, stabilise: bool = True) -> Known:
 
 def place(frames: Iterable[tuple[int, np.ndarray]], stabilise: bool) -> Aligned:
     """`align` with the recipe's parameters."""
-    params = nodes()["align"].params.model_dump() | {"stabilise": stabilise}
+    params = nodes()["align"].params.model_dump(exclude={"landmarker"}) | {"stabilise": stabilise}
     return align(frames, mesh(), **params)
 
 

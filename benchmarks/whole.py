@@ -30,7 +30,7 @@ _EVERY = 12
 
 
 def run(quick: bool = False) -> Report:
-    """Three clips when `quick`, else as many as SAMM has; the script with OpenCV's threads as they come only when not."""
+    """Three clips when `quick`, else as many as SAMM has, and the script with OpenCV's threads, too."""
     subjects, clips = (1, 3) if quick else (29, 5)
     with tempfile.TemporaryDirectory(prefix="mepipe-bench-") as name:
         folder = Path(name)

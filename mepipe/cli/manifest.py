@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from mepipe.cli import manifest_spot
+
 if TYPE_CHECKING:
     from mepipe.datasets.findings import Finding
     from mepipe.datasets.manifest import Sample
+
+# How the .gitignore begins that build writes beside a licensed database's manifest, and adds to.
+GITIGNORE = "# mepipe: sheets of licensed databases may not be passed on. In a private repository, empty this file.\n"
 
 _root = click.option("--root", type=click.Path(file_okay=False, path_type=Path), help="Where the release lies.")
 _json = click.option("--json", "as_json", is_flag=True, help="As JSON.")
@@ -20,6 +24,9 @@ _json = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.group("manifest")
 def command() -> None:
     """Turn a release into a table of samples; check, show and compare such tables."""
+
+
+command.add_command(manifest_spot.command)
 
 
 def _read_release(dataset: str, root: Path | None) -> tuple[list[Sample], list[Finding]]:
@@ -36,13 +43,6 @@ def _read_release(dataset: str, root: Path | None) -> tuple[list[Sample], list[F
     return release.samples, release.findings
 
 
-def _show_findings(findings: list[Finding]) -> None:
-    for severity in ("error", "warning", "note"):
-        for finding in findings:
-            if finding.severity == severity:
-                click.echo(str(finding), err=True)
-
-
 def _findings_json(findings: list[Finding]) -> list[dict[str, str]]:
     return [{"severity": f.severity, "where": f.where, "message": f.message} for f in findings]
 
@@ -56,95 +56,122 @@ def _findings_json(findings: list[Finding]) -> list[dict[str, str]]:
 def build(ctx: click.Context, dataset: str, root: Path | None, output: Path | None, as_json: bool) -> None:
     """Read the release of DATASET and write its manifest, manifests/<dataset>.csv."""
     from mepipe import settings
+    from mepipe.cli import manifest_show
     from mepipe.datasets import manifest
     from mepipe.errors import MepipeError
     from mepipe.store import files
 
     samples, findings = _read_release(dataset, root)
-    _show_findings(findings)
+    if findings:
+        click.echo(manifest_show.findings(findings), err=True)
     errors = sum(f.severity == "error" for f in findings)
     if not samples:
         msg = f"No sample of {dataset} can be used, for the reasons above; no manifest was written."
         raise MepipeError(msg)
     path = output or settings.load().manifest(dataset)
     files.make_folder(path.parent)
+    _keep_out_of_git(path, dataset)
     files.write(path, manifest.dump(samples).encode())
     subjects = len({s.subject for s in samples})
     if as_json:
         content = {"manifest": str(path), "samples": len(samples), "subjects": subjects}
         click.echo(json.dumps({**content, "findings": _findings_json(findings)}, indent=1))
     else:
-        click.echo(f"{path}: {len(samples)} samples of {subjects} subjects; {errors} rows left out")
+        click.echo(
+            f"{path}: {len(samples)} samples of {subjects} subjects; {manifest_show.number(errors, 'row')} left out"
+        )
         click.echo(f"Next: mepipe extract --dataset {dataset}", err=True)
     ctx.exit(1 if errors else 0)
 
 
-@command.command("check", epilog="Exit status 1: errors or warnings.")
+def _keep_out_of_git(path: Path, dataset: str) -> None:
+    """In a git repository, let git ignore a licensed database's manifest, unless a .gitignore beside it decides."""
+    from mepipe.store import files
+
+    folder, line = path.absolute().parent, f"/{path.name}"
+    ignore = folder / ".gitignore"
+    in_repository = any((place / ".git").exists() for place in (folder, *folder.parents))
+    if dataset == "demo" or not in_repository:
+        return
+    text = ignore.read_text(encoding="utf-8") if ignore.exists() else GITIGNORE
+    if text.startswith(GITIGNORE) and line not in text.splitlines():
+        files.write(ignore, f"{text}{line}\n".encode())
+        click.echo(f"Git ignores {path.name} from now on ({ignore}): see README, Licences.", err=True)
+
+
+@command.command("check", epilog="Exit status 1: errors, warnings, or differences from the manifest.")
 @click.argument("dataset")
 @_root
 @_json
 @click.pass_context
 def check(ctx: click.Context, dataset: str, root: Path | None, as_json: bool) -> None:
-    """Compare the release of DATASET with itself and with its manifest, and print what is not as it should be."""
+    """Compare frames and sheet of DATASET's release, and both with its manifest if there is one.
+
+    Prints a table of what is not as it should be, the worst first.
+    """
     from mepipe import settings
+    from mepipe.cli import manifest_show
     from mepipe.datasets import manifest
 
     samples, findings = _read_release(dataset, root)
-    differences = _differences(manifest.read(settings.load().manifest(dataset)), samples)
+    path = settings.load().manifest(dataset)
+    kept = [_as_read(s) for s in manifest.read(path)] if path.exists() else None
+    differences = _differences(kept, samples) if kept is not None else []
     bad = [f for f in findings if f.severity != "note"]
     if as_json:
         click.echo(json.dumps({"findings": _findings_json(findings), "differences": differences}, indent=1))
     else:
-        _show_findings(findings)
+        click.echo(manifest_show.findings(findings))
         for line in differences:
             click.echo(f"manifest and release differ: {line}")
-        click.echo(
-            f"{len(samples)} samples, {len(findings)} findings, {len(differences)} differences from the manifest"
+        against = (
+            f"{manifest_show.number(len(differences), 'difference')} from {path}"
+            if path.exists()
+            else f"no manifest at {path} yet"
         )
+        click.echo(f"{len(samples)} samples, {manifest_show.number(len(findings), 'finding')}, {against}")
     ctx.exit(1 if bad or differences else 0)
 
 
-@command.command("show")
+@command.command("show", epilog="mepipe manifest show casme2 --scheme cde-3; mepipe manifest show cde")
 @click.argument("dataset")
-@click.option("--classes", help="Count the classes of this label scheme (3, 5), too.")
+@click.option(
+    "--scheme",
+    "--classes",
+    "scheme",
+    help="Count its classes, too, beside what official sheets give: cde-3, four, five, seven, objective-5, ..., or a "
+    "number of classes; or a set of action units: micro-au.",
+)
 @_json
-def show(dataset: str, classes: str | None, as_json: bool) -> None:
+def show(dataset: str, scheme: str | None, as_json: bool) -> None:
     """Print what is in a manifest: subjects, emotions, lengths, class table, licence and citation.
 
-    DATASET is a name, or a manifest file.
+    DATASET is a name, or a manifest file; or a composite of several (cde).
     """
+    from mepipe.cli import manifest_show
     from mepipe.datasets import adapters
+    from mepipe.errors import UsageError
+    from mepipe.train.composites import COMPOSITES
 
-    samples = _manifest(dataset)
-    about: dict[str, Any] = {
-        "samples": len(samples),
-        "subjects": len({s.subject for s in samples}),
-        "frames": _spread([s.offset - s.onset + 1 for s in samples]),
-        "fps": sorted({s.fps for s in samples}),
-        "without apex": sum(s.apex is None for s in samples),
-        "corrected": sum(bool(s.note) for s in samples),
-        "emotions": dict(Counter(s.emotion for s in samples).most_common()),
-    }
-    if classes:
-        from mepipe.train.schemes import scheme
-
-        table = scheme(classes, dataset)
-        labels = [table.label(s.emotion, s.id) for s in samples]
-        about["classes"] = {c: labels.count(i) for i, c in enumerate(table.classes)}
-        about["left out"] = labels.count(None)
-    if dataset in adapters.ADAPTERS:
-        adapter = adapters.load(dataset)
-        about |= {"licence": adapter.LICENCE, "citation": adapter.CITATION}
-    if as_json:
-        click.echo(json.dumps(about, indent=1))
-        return
-    for name, value in about.items():
-        text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
-        click.echo(f"{name:12} {text}")
-
-
-def _spread(values: list[int]) -> str:
-    return f"{min(values)}..{max(values)}, median {sorted(values)[len(values) // 2]}"
+    about: dict[str, Any]
+    datasets: tuple[str, ...]
+    if dataset in COMPOSITES:
+        own, datasets = COMPOSITES[dataset]
+        if scheme not in (None, own):
+            msg = f"The composite {dataset} is defined by scheme {own}, not {scheme}. Say --scheme {own}, or nothing."
+            raise UsageError(msg)
+        about = manifest_show.composite(dataset, {name: _manifest(name) for name in datasets})
+    else:
+        samples, datasets = _manifest(dataset), (manifest_show.manifest_name(dataset),)
+        about = manifest_show.overview(samples)
+        if scheme:
+            about |= manifest_show.classes(samples, datasets[0], scheme)
+    for name in datasets:
+        if name in adapters.ADAPTERS:
+            adapter = adapters.load(name)
+            of = "" if len(datasets) == 1 else f" {name}"
+            about |= {f"licence{of}": adapter.LICENCE, f"citation{of}": adapter.CITATION}
+    click.echo(json.dumps(about, indent=1) if as_json else manifest_show.text(about))
 
 
 def _manifest(name: str) -> list[Sample]:
@@ -160,10 +187,26 @@ def _manifest(name: str) -> list[Sample]:
 @_json
 @click.pass_context
 def diff(ctx: click.Context, old: str, new: str, as_json: bool) -> None:
-    """Say what differs between two manifests (names or files), sample by sample."""
-    lines = _differences(_manifest(old), _manifest(new))
+    """Say what differs between two manifests (names or files), sample by sample.
+
+    `diff cde FILE` compares the composite's samples and labels with the official list (combined_3class_gt.csv).
+    """
+    from mepipe.train.composites import COMPOSITES
+
+    if old in COMPOSITES:
+        lines = _composite_differences(old, Path(new))
+    else:
+        lines = _differences(_manifest(old), _manifest(new))
     click.echo(json.dumps(lines, indent=1) if as_json else "\n".join(lines) or "no difference")
     ctx.exit(1 if lines else 0)
+
+
+def _as_read(sample: Sample) -> Sample:
+    """A sample of a manifest without the apex that `manifest spot` has added to what the release says."""
+    notes = [note for note in sample.note.split("; ") if not note.startswith(manifest_spot.SPOTTED)]
+    if "; ".join(notes) == sample.note:
+        return sample
+    return sample.model_copy(update={"apex": None, "note": "; ".join(notes)})
 
 
 def _differences(old: list[Sample], new: list[Sample]) -> list[str]:
@@ -176,3 +219,24 @@ def _differences(old: list[Sample], new: list[Sample]) -> list[str]:
             if now != value:
                 lines.append(f"sample {name}: {field} changed {value} -> {now}")
     return sorted(lines)
+
+
+def _composite_differences(name: str, path: Path) -> list[str]:
+    from mepipe.errors import UsageError
+    from mepipe.train import composites, schemes
+
+    scheme, datasets = composites.COMPOSITES[name]
+    try:
+        official = composites.read_official(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{path}: cannot be read ({error}). Name the list of the challenge, combined_3class_gt.csv."
+        raise UsageError(msg) from None
+    ours = composites.composite(name, {dataset: _manifest(dataset) for dataset in datasets})
+    classes = schemes.scheme(scheme, datasets[0]).classes
+    lines = [f"sample {i}: not in {path}" for i in ours.labels if i not in official]
+    for sample, label in official.items():
+        if sample not in ours.labels:
+            lines.append(f"sample {sample}: only in {path} ({ours.left_out.get(sample, 'in no manifest')})")
+        elif ours.labels[sample] != label:
+            lines.append(f"sample {sample}: {classes[ours.labels[sample]]}, in {path} {classes[label]}")
+    return lines

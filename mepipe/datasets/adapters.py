@@ -13,6 +13,10 @@ from mepipe.names import nearest
 ADAPTERS: dict[str, str] = {
     "demo": "mepipe.datasets.demo.adapter",
     "samm": "mepipe.datasets.samm",
+    "casme2": "mepipe.datasets.casme2",
+    "smic": "mepipe.datasets.smic",
+    "casme3": "mepipe.datasets.casme3",
+    "dfme": "mepipe.datasets.dfme",
 }
 
 

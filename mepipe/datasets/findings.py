@@ -32,6 +32,7 @@ class Release:
 
     samples: list[Sample] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    rows: dict[str, str] = field(default_factory=dict)  # where each id stands, samples or not
 
     def report(self, severity: Severity, where: str, message: str) -> None:
         """Add a finding."""

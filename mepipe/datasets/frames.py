@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -20,22 +21,29 @@ def numbered_frames(folder: Path) -> dict[int, Path]:
 
     Raises MepipeError when the folder is missing, holds no numbered image, or holds one number twice.
     """
-    if not folder.is_dir():
+    try:
+        with os.scandir(folder) as entries:  # tells files from folders without a look at each
+            names = sorted(entry.name for entry in entries if _is_file(entry))
+    except (FileNotFoundError, NotADirectoryError):
         msg = f"No folder of frames at {folder}.\nCheck the root and the clip's path."
-        raise MepipeError(msg)
+        raise MepipeError(msg) from None
+    except OSError as error:
+        msg = f"Cannot list {folder}: {error.strerror}.\nCheck its permissions and the disk it lies on."
+        raise MepipeError(msg) from None
     frames: dict[int, Path] = {}
-    for path in sorted(folder.iterdir()):
-        digits = _DIGITS.findall(path.stem)
-        if path.name.startswith(".") or path.suffix.lower() not in IMAGE_SUFFIXES or not digits:
+    for name in names:
+        stem, suffix = os.path.splitext(name)  # noqa: PTH122 - a tenth of the time of Path, over a million frames
+        digits = _DIGITS.findall(stem)
+        if name.startswith(".") or suffix.lower() not in IMAGE_SUFFIXES or not digits:
             continue
         number = int(digits[-1])
         if number in frames:
             msg = (
-                f"Frame {number} is there twice in {folder}: {frames[number].name} and {path.name}.\n"
+                f"Frame {number} is there twice in {folder}: {frames[number].name} and {name}.\n"
                 "Keep one of them, or put different recordings into different folders."
             )
             raise MepipeError(msg)
-        frames[number] = path
+        frames[number] = folder / name
     if not frames:
         msg = (
             f"No numbered image in {folder}.\n"
@@ -43,3 +51,10 @@ def numbered_frames(folder: Path) -> dict[int, Path]:
         )
         raise MepipeError(msg)
     return dict(sorted(frames.items()))
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link that leads to itself
+        return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from mepipe.errors import MepipeError
 from mepipe.run import executors, plan, upstream
 from mepipe.run.plan import Plan
 from mepipe.run.task import Outcome
-from mepipe.store import roots, seal
+from mepipe.store import roots
 
 
 @dataclass
@@ -61,15 +62,18 @@ def run(
     """
     start = time.perf_counter()
     folders = {name: todo.nodes[name].folder for name in todo.stored}
-    if _all_there(todo, recipe, folders):
-        return _summary(todo, start)  # nothing is written, so a store that may only be read will do
-    with roots.claim(todo.store.place, _used(todo)):
-        _check_still_there(todo)
-        plan.prepare(todo)
-        taken = {name: len(samples) for name, samples in todo.upstream.items()}
-        before = todo.cached
-        todo = upstream.take(todo, arrived)
-        todo.store.set_ref(todo.dataset, recipe, todo.snapshot, folders)
+    taken = {name: len(samples) for name, samples in todo.upstream.items()}
+    before = todo.cached
+    try:
+        with roots.claim(todo.store.place, _used(todo)):
+            _check_still_there(todo)
+            plan.prepare(todo)
+            todo = upstream.take(todo, arrived)
+            todo.store.set_ref(todo.dataset, recipe, todo.snapshot, folders)
+    except MepipeError as error:
+        if _lacking(todo) or not _may_only_be_read(error):
+            raise
+        return _summary(todo, start)  # there is nothing to write either
     summary = _summary(todo, start)
     summary.upstream = {name: count - before[name] + todo.cached[name] for name, count in taken.items()}
     outcomes = executors.processes(todo, workers) if workers > 1 else executors.inline(todo)
@@ -82,12 +86,12 @@ def run(
     return summary
 
 
-def _all_there(todo: Plan, recipe: str, folders: dict[str, str]) -> bool:
-    if todo.tasks or any(todo.adopt.values()) or any(todo.upstream.values()):
-        return False
-    frozen = (todo.snapshot, *(f"{todo.snapshot}/{folder}" for folder in folders.values()))
-    said = todo.store.says(todo.dataset, recipe, todo.snapshot, folders)
-    return said and not any(seal.broken(todo.store.place, path) for path in frozen)
+def _lacking(todo: Plan) -> bool:
+    return bool(todo.tasks) or any(todo.adopt.values()) or any(todo.upstream.values())
+
+
+def _may_only_be_read(error: MepipeError) -> bool:
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def _summary(todo: Plan, start: float) -> Summary:

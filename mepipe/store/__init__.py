@@ -84,14 +84,6 @@ class Store:
         content = {"snapshot": snapshot, "nodes": nodes, "time": time.time() if made is None else made}
         self.place.write(f"{folder}/{recipe}.json", json.dumps(content, indent=1, sort_keys=True).encode())
 
-    def says(self, dataset: str, recipe: str, snapshot: str, nodes: dict[str, str]) -> bool:
-        """Whether the ref of a recipe, and the one that counts first, names just these features."""
-        try:
-            first, ref = next(iter(self.refs(dataset).items()))
-        except MepipeError:
-            return False
-        return (first, ref.snapshot, ref.nodes) == (recipe, snapshot, nodes)
-
     def _said(self, dataset: str, recipe: str) -> Ref | None:
         path = f"refs/{dataset}/{recipe}.json"
         try:

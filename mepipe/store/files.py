@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from mepipe.errors import MepipeError
@@ -52,7 +53,8 @@ def write(path: Path, content: bytes) -> None:
             shutil.rmtree(path)
         private.replace(path)
     except OSError as error:
-        private.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing may be written, nothing may be removed
+            private.unlink(missing_ok=True)
         msg = f"{path}: cannot be written ({error.strerror}). Check free space and permission, then run again."
         raise MepipeError(msg) from error
     flush(path.parent)

@@ -217,11 +217,13 @@ def _end_what_was_begun(store: Store, now: float) -> None:
                     place.write(file, b"")
                     _vanish(place, path, file)
                 place.remove(file)
-    for folder in (".", *store.snapshots()) if isinstance(place, Folder) else ():
+    if not isinstance(place, Folder):
+        return
+    for folder in (".", *store.snapshots()):
         with suppress(FileNotFoundError):  # another gc has removed it
-            for path in (place.root / folder).iterdir():
-                if path.name.endswith(TRASH):
-                    shutil.rmtree(path, ignore_errors=True)
+            for found in (place.root / folder).iterdir():
+                if found.name.endswith(TRASH):
+                    shutil.rmtree(found, ignore_errors=True)
 
 
 def _private(place: Place, before: float) -> Iterator[Doomed]:

@@ -52,13 +52,15 @@ def allow(place: Place, path: str, file: str, content: bytes) -> None:
 def mend(place: Place, made: Path, path: str) -> None:
     """Put the files of a folder made again in the place of those that are gone or differ, one by one."""
     wrong = broken(place, path)
-    for file in sorted(p for p in made.rglob("*") if p.is_file()):
-        content = file.read_bytes()
-        name = file.relative_to(made).as_posix()
-        known = name in wrong or f"{FOLDER}/zarr.json" in wrong
-        if known and _problem(place, f"{path}/{name}", _digest(content)):
+    seal = f"{FOLDER}/zarr.json"
+    right = {p.relative_to(made).as_posix(): p.read_bytes() for p in sorted(made.rglob("*")) if p.is_file()}
+    differs = {name for name, content in right.items() if _problem(place, f"{path}/{name}", _digest(content))}
+    if wrong.keys() - differs:  # what it says of a file that is as it should be, or should not be, it says wrongly
+        wrong[seal] = "is not as it was written"
+    for name in sorted(differs):
+        if name in wrong or seal in wrong:
             place.remove(f"{path}/{name}")  # a folder, perhaps
-            place.write(f"{path}/{name}", content)
+            place.write(f"{path}/{name}", right[name])
 
 
 def _digest(content: bytes) -> str:

@@ -106,7 +106,8 @@ def mark(feature: Feature, found: dict[str, str]) -> None:
 def _above(store: Store, deep: bool, current: set[str]) -> Iterator[tuple[str, str]]:
     """What is wrong with refs, snapshots, and what holds them together. `current` gets the features that refs name."""
     datasets = store.datasets()
-    for path in ("zarr.json", "refs/zarr.json", *(f"refs/{name}/zarr.json" for name in datasets)):
+    begun = ["refs/zarr.json"] if store.place.children("refs") else []  # a writer may have made the folder, and no more
+    for path in ("zarr.json", *begun, *(f"refs/{name}/zarr.json" for name in datasets)):
         if not _is_group(store, path):
             yield path, f"is gone or not as it was written. {AGAIN}"
     for dataset in datasets:

@@ -59,13 +59,15 @@ def select(
     failed = {i: why for f in features.values() for i, why in f.failed.items()}
     labels: dict[str, int] = {}
     dropped: dict[str, str] = {}
-    for sample, value in first.table[scheme.column].items():
+    for sample in first.ids:
+        value = first.table.at[sample, scheme.column]
         label = scheme.label(str(value), sample)
         if label is None:
             dropped[sample] = str(value)
         elif sample not in failed:
             labels[sample] = label
-    subjects, splits, clips = (first.table[name].loc[list(labels)].to_dict() for name in ("subject", "split", "frames"))
+    rest = first.table.loc[list(labels)].astype(str)
+    subjects, splits, clips = (dict(zip(labels, rest[name], strict=True)) for name in ("subject", "split", "frames"))
     if not labels:
         msg = (
             f"Nothing of {dataset} to train on: of {len(first.ids)} samples {len(failed)} failed in extraction and "

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.ndimage import map_coordinates
 
-from mepipe.datasets import demo
+from mepipe.datasets import adapters, demo
+from mepipe.datasets.clips import open_clip
 from mepipe.datasets.demo import motion, plan, portraits, render, samm_layout, truth
 from mepipe.datasets.demo.portraits import Person
+from mepipe.datasets.demo.writer import LAYOUTS, layout_module
 from mepipe.errors import MepipeError, UsageError
 
 # Without grain this portrait, enlarged 2.7 times, has no detail that any cubic interpolation would lose.
@@ -206,6 +208,14 @@ class TestPlan:
         assert many[: len(few)] == few
         assert plan.entries(2, 6, seed=1) != few
 
+    def test_an_expression_lasts_as_long_at_any_frame_rate(self):
+        usual, others = plan.entries(6, 3, seed=0), plan.entries(6, 3, seed=0, fps=(200.0, 500.0, 30.0))
+        for a, b in zip(usual, others, strict=True):
+            assert b.fps == (200.0, 500.0, 30.0)[sorted({e.subject for e in usual}).index(a.subject) % 3]
+            assert b.spec.frames == 5 or abs(b.spec.frames - a.spec.frames * b.fps / 200) <= 0.5
+            assert 0 < b.spec.apex < b.spec.frames - 1
+            assert (b.name, b.emotion, b.aus, b.spec.peak) == (a.name, a.emotion, a.aus, a.spec.peak)
+
     def test_it_has_the_quirks_of_the_real_sheet(self):
         entries = plan.entries(29, 6, seed=0)
         assert {type(e.aus) for e in entries} == {int, str}
@@ -310,3 +320,31 @@ class TestRelease:
     def test_a_wrong_request_is_refused(self, tmp_path, wrong, message):
         with pytest.raises(UsageError, match=message):
             demo.write(tmp_path / "out", **wrong)
+
+    def test_with_faults_it_lists_them_and_is_another_demo(self, tmp_path):
+        made = demo.write(tmp_path / "out", "dfme", subjects=1, clips=1, faults=True)
+        record = json.loads((tmp_path / "out/demo.json").read_text())
+        assert {fault["severity"] for fault in record["faults"]} == {"error", "warning", "note"}
+        assert demo.write(tmp_path / "out", "dfme", subjects=1, clips=1, faults=True) == replace(made, written=False)
+        with pytest.raises(MepipeError, match="another demo: with faults"):
+            demo.write(tmp_path / "out", "dfme", subjects=1, clips=1)
+        with pytest.raises(UsageError, match=r"subjects = 21: choose subjects within 1\.\.20"):
+            demo.write(tmp_path / "many", "dfme", subjects=21, clips=1, faults=True)
+
+
+class TestLayouts:
+    @pytest.mark.parametrize("layout", LAYOUTS)
+    def test_decoded_by_its_manifest_a_clip_is_what_was_rendered(self, layout, tmp_path):
+        demo.write(tmp_path / "out", layout, subjects=1, clips=1)
+        found = adapters.load("demo").read(tmp_path / "out")
+        assert [str(f) for f in found.findings] == []
+        (sample,) = found.samples
+        module = layout_module(layout)
+        (entry,) = module.adapt(plan.entries(1, 1, 0, module.FPS))
+        frames, known = render.clip(entry.spec)
+        decoded = list(open_clip(tmp_path / "out" / sample.clip, sample.onset, sample.offset))
+        assert [number for number, _ in decoded] == list(known.numbers)
+        for (_, picture), frame in zip(decoded, frames, strict=True):
+            assert rms(picture.astype(float) - frame[:, :, None]) < 2  # JPEG at quality 95; the others are exact
+        stored = truth.load(tmp_path / "out/truth" / f"{sample.id}.npz")
+        np.testing.assert_array_equal(stored.total(2), known.total(2))

@@ -12,8 +12,6 @@ import pytest
 
 from tests.faults.lab import RECIPE, Lab, Result, differences, leftovers
 
-pytestmark = pytest.mark.slow  # minutes, with real servers and kills
-
 
 def at_once(lab: Lab, commands: Sequence[Sequence[object]], **env: object) -> list[Result]:
     """Start all of them at the same instant, and wait for all."""

@@ -16,8 +16,6 @@ from mepipe import store as stores
 from mepipe.errors import MepipeError
 from tests.faults.lab import Lab, Result, differences
 
-pytestmark = pytest.mark.slow  # minutes, with real servers and kills
-
 KINDS = {
     "chunk": "*@*/*/data/c.*",
     "segment": "*@*/*/ledger/*.jsonl",

@@ -11,8 +11,6 @@ from tests.faults import chaos, scenarios
 from tests.faults.lab import Lab
 from tests.faults.scenarios import Scenario
 
-pytestmark = pytest.mark.slow  # minutes, with real servers and kills
-
 
 @pytest.fixture(scope="module")
 def black(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:

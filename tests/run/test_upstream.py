@@ -19,8 +19,6 @@ from tests import remotes
 from tests.remotes import Sshd, Tap, s3, sshd  # noqa: F401 - fixtures
 from tests.run import stages_for_tests as cheap
 
-pytestmark = pytest.mark.slow  # minutes, with real servers and kills
-
 SAMPLES = 4
 
 

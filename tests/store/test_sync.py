@@ -30,8 +30,6 @@ from mepipe.store.verify import verify
 from tests import remotes
 from tests.remotes import Sshd, Tap, s3, sshd  # noqa: F401 - fixtures
 
-pytestmark = pytest.mark.slow  # minutes, with real servers and kills
-
 SAMPLES = [
     Sample(id=f"s{i}", subject="x", clip=f"c{i}", onset=0, apex=2, offset=20 + 5 * i, fps=200.0) for i in range(6)
 ]

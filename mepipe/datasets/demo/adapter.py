@@ -17,7 +17,7 @@ CITATION = "None needed: a demo is synthetic. Say so wherever a figure that was 
 def read(root: Path) -> Release:
     """The samples of a demo folder. MepipeError when `root` is not one."""
     try:
-        layout = json.loads((root / RECORD).read_text(encoding="utf-8"))["layout"]
+        layout = str(json.loads((root / RECORD).read_text(encoding="utf-8"))["layout"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         msg = f"{root} is not a demo: {RECORD} cannot be read ({error}). Make one with: mepipe demo {root}"
         raise MepipeError(msg) from None

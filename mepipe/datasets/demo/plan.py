@@ -1,7 +1,11 @@
-"""Which clips a demo has: subjects, expressions, frame numbers; all drawn from the seed, nothing rendered."""
+"""Which clips a demo has: subjects, expressions, frame numbers; all drawn from the seed, nothing rendered.
+
+They are planned as SAMM would have them; a layout renames, renumbers and relabels them for its database (`adapt`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,12 +31,18 @@ _EXPRESSIONS: dict[str, dict[str, tuple[tuple[int | str, int], ...]]] = {
 }
 _BALANCED = ("positive", "surprise", "negative")
 _EXTRA_EVERY = 4
+_FEWEST = 5  # frames of a clip, at any rate: onset, apex, offset, and one between each
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One clip and its row of the annotation sheet. aus: as the sheet has it, a number or text."""
+    """One clip and its row of the annotation sheet.
 
+    name: the sample's id. aus: as the sheet has it, a number or text. objective: class 1..7. digits: of the frame
+    numbers in SAMM's file names. fps: of the recording; all else about time is in `spec`.
+    """
+
+    name: str
     subject: str
     inducement: int
     number: int
@@ -41,11 +51,8 @@ class Entry:
     objective: int
     notes: str | None
     digits: int
+    fps: float
     spec: ClipSpec
-
-    @property
-    def name(self) -> str:
-        return f"{self.subject}_{self.inducement}_{self.number}"
 
     @property
     def onset(self) -> int:
@@ -60,16 +67,16 @@ class Entry:
         return self.spec.first + self.spec.frames - 1
 
 
-def entries(subjects: int, clips: int, seed: int) -> list[Entry]:
+def entries(subjects: int, clips: int, seed: int, fps: Sequence[float] = (200.0,)) -> list[Entry]:
     """The demo's clips, by subject: `clips` of each, in turn of the three cde-3 classes, negative emotions rotating.
 
     Every fourth subject has one more, labelled Other, which cde-3 drops. A subject does not depend on how many
-    others there are.
+    others there are. fps: frame rates, of the subjects in turn; an expression lasts as long at any rate.
     """
-    return [entry for index in range(subjects) for entry in _of_subject(index, clips, seed)]
+    return [e for index in range(subjects) for e in _of_subject(index, clips, seed, fps[index % len(fps)])]
 
 
-def _of_subject(index: int, clips: int, seed: int) -> list[Entry]:
+def _of_subject(index: int, clips: int, seed: int, fps: float = 200.0) -> list[Entry]:
     rng = np.random.default_rng([seed, index, 0])
     subject = f"{_SUBJECTS[index] if index < len(_SUBJECTS) else 38 + index - len(_SUBJECTS):03d}"
     classes = [_BALANCED[k % 3] for k in range(clips)]
@@ -85,7 +92,7 @@ def _of_subject(index: int, clips: int, seed: int) -> list[Entry]:
     rows = []
     for inducement in np.unique(inducements):
         mine = [emotions[k] for k in order[inducements == inducement]]
-        rows += _of_video(rng, subject, int(inducement), mine, portraits.someone(index, seed), (seed, index))
+        rows += _of_video(rng, subject, int(inducement), mine, portraits.someone(index, seed), (seed, index), fps)
     return rows
 
 
@@ -96,6 +103,7 @@ def _of_video(
     emotions: list[tuple[str, str]],
     person: portraits.Person,
     seed: tuple[int, int],
+    fps: float,
 ) -> list[Entry]:
     """The clips cut from one recording: numbers and frames ascend, file names are as wide as its last frame number."""
     specs, facts, number, last = [], [], 0, int(rng.integers(60, 3000))
@@ -103,7 +111,8 @@ def _of_video(
         number += int(rng.integers(1, 5))
         options = _EXPRESSIONS[group][emotion]
         aus, objective = options[rng.integers(len(options))]
-        frames = 30 + min(71, round(rng.exponential(15)))
+        at_200_fps = 30 + min(71, round(rng.exponential(15)))
+        frames = max(_FEWEST, round(at_200_fps * fps / 200))
         spec = ClipSpec(
             person=person,
             aus=str(aus).strip(),
@@ -122,6 +131,18 @@ def _of_video(
     # A recording goes on after its last clip: some have fewer than 10,000 frames, some more.
     digits = len(str(max(1000, last + int(rng.integers(0, 6000)))))
     return [
-        Entry(subject, inducement, number, emotion, aus, objective, notes, digits, spec)
+        Entry(
+            f"{subject}_{inducement}_{number}",
+            subject,
+            inducement,
+            number,
+            emotion,
+            aus,
+            objective,
+            notes,
+            digits,
+            fps,
+            spec,
+        )
         for spec, (number, emotion, aus, objective, notes) in zip(specs, facts, strict=True)
     ]
