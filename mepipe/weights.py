@@ -28,7 +28,8 @@ _SHIPPED = Path(__file__).parent / "networks" / "trained"
 class Weights:
     """What is known of weights.
 
-    network: whose they are, a name for `mepipe.networks.build`. file: its name as published.
+    network: whose they are, a name for `mepipe.networks.build`; empty where MediaPipe runs the file as it is.
+    file: its name as published.
     origin, licence: for a person who wants them. url: where `fetch` gets them; empty where no direct download is
         permitted or known. shipped: whether they come with mepipe.
     sha256: of the published file, whole or its first digits; empty where nobody published it.
@@ -66,6 +67,7 @@ def _raft(name: str, file: str) -> Weights:
     )
 
 
+_MEDIAPIPE = "https://storage.googleapis.com/mediapipe-models"
 _MAGNET_PUBLIC = "magnet_epoch12_loss7.28e-02.pth"
 WEIGHTS = {
     weights.name: weights
@@ -95,6 +97,11 @@ WEIGHTS = {
             file="epoch50.tar",
             origin="model/epoch50.tar of https://github.com/postech-ami/Deep-Motion-Mag-Pytorch",
             licence="none stated: ask its authors before you pass it on",
+        ),
+        Weights(
+            *("face-landmarker", "", "face_landmarker.task", "the models of MediaPipe's Face Landmarker", "Apache-2.0"),
+            url=f"{_MEDIAPIPE}/face_landmarker/face_landmarker/float16/1/face_landmarker.task",
+            sha256="64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
         ),
     )
 }
@@ -197,7 +204,8 @@ def _add(weights: Weights, file: Path, source: str) -> Path:
     from mepipe.store import files
 
     _check(weights, file, source)
-    networks.load(weights.network, file)
+    if weights.network:
+        networks.load(weights.network, file)
     folder = files.make_folder(settings.load().weights)
     final, private = folder / weights.file, files.private_name(folder / weights.file)
     try:

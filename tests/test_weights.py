@@ -60,7 +60,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_every_name_is_of_a_network_and_says_where_from_and_under_which_licence(name: str) -> None:
     known = weights.get(name)
     assert known.name == name
-    assert known.network in networks.NETWORKS
+    assert known.network in networks.NETWORKS or known.file.endswith(".task"), "what no network reads is MediaPipe's"
     assert known.licence
     assert known.origin
     assert Path(known.file).name == known.file

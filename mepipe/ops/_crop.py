@@ -1,9 +1,10 @@
-"""Cutting a square out of a frame, for `mepipe.ops.align` alone."""
+"""Placing a square on a face and cutting it out of a frame, for alignment alone."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from mepipe.ops.landmarks import FACE_OVAL, LEFT_EYE, RIGHT_EYE
 from mepipe.ops.stabilise import apply
 
 # A frame is smoothed around where the face is expected; the crop may lie so far from there, in its pixels.
@@ -68,3 +69,14 @@ def part_around(frame: np.ndarray, matrix: np.ndarray, size: int, pad: float) ->
     start = np.clip(np.floor(corners.min(axis=0)).astype(int), 0, limits - 1)
     stop = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 1, start + 1, limits)
     return int(start[0]), int(start[1]), frame[start[1] : stop[1], start[0] : stop[0]]
+
+
+def crop_matrix(landmarks: np.ndarray, size: int, margin: float) -> np.ndarray:
+    """The similarity, float64 [2, 3], from the crop's pixels to the source's."""
+    x, y = landmarks[list(RIGHT_EYE)].mean(axis=0) - landmarks[list(LEFT_EYE)].mean(axis=0)
+    cos, sin = np.array([x, y]) / np.hypot(x, y)
+    rotation = np.array([[cos, -sin], [sin, cos]])
+    outline = landmarks[list(FACE_OVAL)] @ rotation  # as seen with the eyes level
+    low, high = outline.min(axis=0), outline.max(axis=0)
+    linear = (high - low).max() * (1 + 2 * margin) / size * rotation
+    return np.column_stack([linear, rotation @ ((low + high) / 2) - linear @ np.full(2, (size - 1) / 2)])

@@ -13,9 +13,9 @@ from itertools import chain, islice
 
 import numpy as np
 
-from mepipe.errors import SampleError
-from mepipe.ops._crop import Near, part_around
-from mepipe.ops.landmarks import FACE_OVAL, LEFT_EYE, RIGHT_EYE, Landmarker, face_width
+from mepipe.ops import landmarker_onset, validity
+from mepipe.ops._crop import Near, crop_matrix
+from mepipe.ops.landmarks import FACE_OVAL, Landmarker
 from mepipe.ops.stabilise import Fit, Stabiliser, apply, compose, invert
 
 # The crop and the landmarks come from the median of so many frames, since one frame's may be off.
@@ -41,6 +41,11 @@ class Aligned:
     inliers: float32 [T], fraction of the followed points found where the rigid motion puts them, to 2 px: low where
         the face is hidden or the head has turned. 1 where nothing was fitted.
     left: float32 [T], rigid motion in px (rms over the face) that the fit last found; 0 where nothing was fitted.
+    sharpness: float32 [T], strength of the face's fine texture, relative to the clip's median (`validity.Look`).
+    hidden: float32 [T], share of the face that looks otherwise than at the onset: something before it, say.
+    bridged: bool [T], frames that do not show the face as they should: pixels of `frames`, and the transform where
+        none could be fitted, are interpolated between the neighbours'. The measures are those of the frame itself.
+    apart: median distance in px of the crop between the onset's landmarks and those of a second look.
     """
 
     frames: np.ndarray
@@ -49,6 +54,10 @@ class Aligned:
     transforms: np.ndarray
     inliers: np.ndarray
     left: np.ndarray
+    sharpness: np.ndarray
+    hidden: np.ndarray
+    bridged: np.ndarray
+    apart: float
 
 
 def align(
@@ -64,142 +73,125 @@ def align(
     """Crops a clip to size x size pixels and holds the head still; one resampling from source to crop.
 
     frames: (number, uint8 [H, W, C]) from onset on, C = 1 or 3; read once, one at a time. landmarker: such as
-    `landmarks.FaceMesh`; asked on the first three frames, every `check_every`-th and the last.
+    `landmarks.FaceMesh`; asked on the first three frames (twice on the onset), every `check_every`-th and the last.
 
     The crop is a square, eyes level, around the face outline plus `margin` (fraction of its longer side) all round.
     With `stabilise`, every frame's rotation and shift relative to the onset are undone. Beyond the source's edge the
     edge is repeated. A source finer than the crop is smoothed first, so that nothing aliases.
 
-    Raises SampleError, with the frame numbers, when there is no frame or no face, when the face is narrower than
-    `min_face` px in the source, or when frames cannot be aligned (occlusion, a turned head, a cut).
+    Up to three frames in a row that are blurred, hidden or lost are bridged, a tenth of the clip at most. Raises
+    SampleError, with frame numbers and what was measured, when there is no frame or no face, when the face is narrower
+    than `min_face` px in the source or not upright, or when more frames fail (occlusion, a turned head, a cut).
     """
     frames = iter(frames)
     first = list(islice(frames, _FIRST))
-    placed = _first_landmarks(first, landmarker, size, margin, min_face)
-    crop = _crop_matrix(np.median(list(placed.values()), axis=0), size, margin)
+    placed, apart = landmarker_onset.place(first, landmarker, size, margin, min_face)
+    crop = crop_matrix(np.median(list(placed.values()), axis=0), size, margin)
     onset = apply(invert(crop), placed[0])
-    before = motion = np.eye(2, 3)
-    fit = Fit(motion, 1.0, 0.0)
-    stabiliser = None
-    if stabilise:
-        stabiliser = Stabiliser(Near(first[0][1], crop, size).view(crop), _face_mask(onset, size))
-    numbers: list[int] = []
-    cuts: list[np.ndarray] = []
-    transforms: list[np.ndarray] = []
-    fits: list[Fit] = []
-    faults: dict[int, str] = {}
-
-    def check(frame: np.ndarray) -> None:
-        """Landmarks of the frame last aligned against those of the onset."""
-        found = _landmarks_near(frame, landmarker, transforms[-1], size)
-        if found is None and (stabiliser is None or fits[-1].inliers < _VOUCH):
-            faults[numbers[-1]] = "no face"
-        elif found is not None and _drift(found, transforms[-1], onset) > _MAX_DRIFT * size:
-            faults[numbers[-1]] = "the head has turned or moved too far"
-
+    clip = _Clip(crop, size, _face_mask(onset, size), stabilise)
+    unchecked = 0
     for number, frame in chain(first, frames):
-        # A head goes on as it went: what is left to find is small, and one look is mostly enough.
-        guess = compose(motion, compose(invert(before), motion))
-        near = Near(frame, compose(crop, guess), size)
-        if stabiliser is not None and numbers:
-            fit = stabiliser.fit(partial(_view, near, crop), guess)
-            if fit.inliers >= _MIN_INLIERS and fit.left <= _MAX_LEFT:
-                before, motion = motion, fit.matrix
-            else:  # the next frame starts from the last good one
-                faults[number] = "the face does not move as one piece"
-                before = motion
-        numbers.append(number)
-        fits.append(fit)
-        transforms.append(compose(crop, motion))
-        if not near.covers(transforms[-1]):
-            near = Near(frame, transforms[-1], size)
-        cuts.append(near.cut(transforms[-1]))
-        if len(numbers) % check_every == 0:
-            check(frame)
-    if len(numbers) % check_every:
-        check(frame)
-    _refuse(faults, len(numbers))
-    held = [apply(invert(transforms[index]), points) for index, points in placed.items()]
+        clip.take(number, frame)
+        unchecked += 1
+        if unchecked >= check_every and number not in clip.faults:
+            _check(clip, frame, landmarker, onset)
+            unchecked = 0
+    if unchecked and number not in clip.faults:
+        _check(clip, frame, landmarker, onset)
+    inliers, left = (np.array([getattr(fit, name) for fit in clip.fits], np.float32) for name in ("inliers", "left"))
+    sharpness = validity.relative(np.array(clip.textures))
+    for number, sharp in zip(clip.numbers, sharpness, strict=True):
+        if sharp < validity.MIN_SHARPNESS:
+            clip.faults.setdefault(number, f"blurred: less than {validity.MIN_SHARPNESS} of the clip's sharpness")
+            clip.unfitted.add(number)  # what was fitted to a blur is not to be trusted
+    bridged = np.array([number in clip.faults for number in clip.numbers])
+    if clip.lost or not validity.may_bridge(bridged):
+        measured = {"inliers": inliers, "left, px": left, "sharpness": sharpness, "hidden": np.array(clip.hidden)}
+        validity.refuse(clip.faults | clip.lost, clip.numbers, measured)
+    validity.bridge(clip.cuts, bridged)
+    validity.bridge(clip.transforms, bridged & np.isin(clip.numbers, list(clip.unfitted)))
+    held = [apply(invert(clip.transforms[index]), points) for index, points in placed.items()]
     return Aligned(
-        frames=np.stack(cuts),
-        numbers=np.array(numbers, np.int64),
+        frames=np.stack(clip.cuts),
+        numbers=np.array(clip.numbers, np.int64),
         landmarks=np.median(held, axis=0).astype(np.float32),
-        transforms=np.stack(transforms),
-        inliers=np.array([fit.inliers for fit in fits], np.float32),
-        left=np.array([fit.left for fit in fits], np.float32),
+        transforms=np.stack(clip.transforms),
+        inliers=inliers,
+        left=left,
+        sharpness=sharpness.astype(np.float32),
+        hidden=np.array(clip.hidden, np.float32),
+        bridged=bridged,
+        apart=apart,
     )
 
 
-def _first_landmarks(
-    first: list[tuple[int, np.ndarray]], landmarker: Landmarker, size: int, margin: float, min_face: float
-) -> dict[int, np.ndarray]:
-    """Landmarks, float64 [478, 2] in source pixels, of the first frames, by index; those after the onset may lack."""
-    if not first:
-        msg = "The clip holds no frame.\nCheck onset and offset in the manifest."
-        raise SampleError(msg)
-    number, frame = first[0]
-    found = landmarker(frame)
-    if found is None:
-        msg = (
-            f"No face in the onset frame {number} ({frame.shape[1]}x{frame.shape[0]} px).\n"
-            "Look at the frame: the face may be hidden, turned, or small in a large picture. "
-            "Crop the recording around it, or leave the clip out."
-        )
-        raise SampleError(msg)
-    if face_width(found) < min_face:
-        msg = (
-            f"The face is {face_width(found):.0f} px wide in frame {number}, less than min_face = {min_face:g}.\n"
-            "Use a recording of higher resolution, or lower min_face: motion below a tenth of a pixel is lost."
-        )
-        raise SampleError(msg)
-    placed = {0: found.astype(np.float64)}
-    crop = _crop_matrix(placed[0], size, margin)
-    for index, (_, frame) in enumerate(first[1:], start=1):
-        later = _landmarks_near(frame, landmarker, crop, size)
-        if later is not None:
-            placed[index] = later
-    return placed
+class _Clip:
+    """Frames cut out one after another, the head's motion undone, and what is measured of each.
+
+    faults: why frames do not show the face as they should, by number. unfitted: those whose motion is not known.
+    lost: why frames cannot be aligned at all: what their landmarks say.
+    """
+
+    def __init__(self, crop: np.ndarray, size: int, mask: np.ndarray, stabilise: bool) -> None:
+        self._crop, self._size, self._mask, self._stabilise = crop, size, mask, stabilise
+        self._before = self._motion = np.eye(2, 3)
+        self.stabiliser: Stabiliser | None = None
+        self._look: validity.Look | None = None
+        self.numbers: list[int] = []
+        self.cuts: list[np.ndarray] = []
+        self.transforms: list[np.ndarray] = []
+        self.fits: list[Fit] = []
+        self.textures: list[float] = []
+        self.hidden: list[float] = []
+        self.faults: dict[int, str] = {}
+        self.unfitted: set[int] = set()
+        self.lost: dict[int, str] = {}
+
+    def take(self, number: int, frame: np.ndarray) -> None:
+        """Aligns the next frame."""
+        # A head goes on as it went: what is left to find is small, and one look is mostly enough.
+        guess = compose(self._motion, compose(invert(self._before), self._motion))
+        near = Near(frame, compose(self._crop, guess), self._size)
+        fit = Fit(self._motion, 1.0, 0.0)
+        if self.stabiliser is not None:
+            fit = self.stabiliser.fit(partial(_view, near, self._crop), guess)
+            if fit.inliers >= _MIN_INLIERS and fit.left <= _MAX_LEFT:
+                self._before, self._motion = self._motion, fit.matrix
+            else:  # the next frame starts from the last good one
+                self.faults[number] = "the face does not move as one piece"
+                self.unfitted.add(number)
+                self._before = self._motion
+        matrix = compose(self._crop, self._motion)
+        if not near.covers(matrix):
+            near = Near(frame, matrix, self._size)
+        cut = near.cut(matrix)
+        if self._look is None:
+            self._look = validity.Look(cut, self._mask)
+            if self._stabilise:
+                self.stabiliser = Stabiliser(near.view(self._crop), self._mask)
+        self.hidden.append(self._look.hidden(cut))
+        if self.stabiliser is not None and self.hidden[-1] > validity.MAX_HIDDEN:
+            self.faults.setdefault(number, f"more than {validity.MAX_HIDDEN} of the face is hidden or changed")
+        self.textures.append(self._look.texture(cut))
+        self.numbers.append(number)
+        self.cuts.append(cut)
+        self.transforms.append(matrix)
+        self.fits.append(fit)
 
 
-def _landmarks_near(frame: np.ndarray, landmarker: Landmarker, crop: np.ndarray, size: int) -> np.ndarray | None:
-    """Landmarks, float64 [478, 2] in source pixels, of the face in the crop: looked for around it, so that another
-    person's face is not taken for it, and a small face is a large part of what is searched."""
-    x, y, part = part_around(frame, crop, size, size // 2)
-    found = landmarker(np.ascontiguousarray(part))
-    return None if found is None else found.astype(np.float64) + np.array([x, y])
+def _check(clip: _Clip, frame: np.ndarray, landmarker: Landmarker, onset: np.ndarray) -> None:
+    """Landmarks of the frame last aligned against those of the onset."""
+    size = clip.cuts[0].shape[0]
+    found = landmarker_onset.near(frame, landmarker, clip.transforms[-1], size)
+    if found is None and (clip.stabiliser is None or clip.fits[-1].inliers < _VOUCH):
+        clip.lost[clip.numbers[-1]] = validity.NO_FACE
+    elif found is not None and _drift(found, clip.transforms[-1], onset) > _MAX_DRIFT * size:
+        clip.lost[clip.numbers[-1]] = "the head has turned or moved too far"
 
 
 def _drift(landmarks: np.ndarray, transform: np.ndarray, onset: np.ndarray) -> float:
     """How far the middle one of the landmarks lies from its place at the onset, in pixels of the crop."""
     return float(np.median(np.hypot(*(apply(invert(transform), landmarks) - onset).T)))
-
-
-def _refuse(faults: dict[int, str], count: int) -> None:
-    """Raises SampleError when frames could not be aligned."""
-    if not faults:
-        return
-    reasons = []
-    for reason in dict.fromkeys(faults.values()):
-        numbers = [str(number) for number, why in faults.items() if why == reason]
-        reasons.append(f"{reason} in {', '.join(numbers[:12])}{' ...' if len(numbers) > 12 else ''}")
-    what = "No face" if set(faults.values()) == {"no face"} else "Cannot align"
-    msg = (
-        f"{what} in {len(faults)} of {count} frames.\n{'; '.join(reasons)}.\n"
-        "Look at these frames (something before the face, a turned head, a cut in the recording?) and shorten "
-        "onset..offset, or leave the clip out."
-    )
-    raise SampleError(msg)
-
-
-def _crop_matrix(landmarks: np.ndarray, size: int, margin: float) -> np.ndarray:
-    """The similarity, float64 [2, 3], from the crop's pixels to the source's."""
-    x, y = landmarks[list(RIGHT_EYE)].mean(axis=0) - landmarks[list(LEFT_EYE)].mean(axis=0)
-    cos, sin = np.array([x, y]) / np.hypot(x, y)
-    rotation = np.array([[cos, -sin], [sin, cos]])
-    outline = landmarks[list(FACE_OVAL)] @ rotation  # as seen with the eyes level
-    low, high = outline.min(axis=0), outline.max(axis=0)
-    linear = (high - low).max() * (1 + 2 * margin) / size * rotation
-    return np.column_stack([linear, rotation @ ((low + high) / 2) - linear @ np.full(2, (size - 1) / 2)])
 
 
 def _face_mask(landmarks: np.ndarray, size: int) -> np.ndarray:

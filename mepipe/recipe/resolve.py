@@ -93,7 +93,8 @@ def resolve(recipe: Recipe, overrides: Mapping[str, Mapping[str, Any]] | None = 
             raise UsageError(msg)
         dtype = node.store if isinstance(node.store, str) else stage.output(params).dtype if node.store else None
         named = stage.weights(params)
-        libraries = (*stage.libraries, *(("torch",) if named else ()))
+        networks = [name for name in named if weights.get(name).network]
+        libraries = (*stage.libraries, *(("torch",) if networks else ()))
         lineage = {
             "stage": stage.name,
             "version": stage.version,

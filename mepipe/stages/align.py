@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field
 
+from mepipe import weights
 from mepipe.clip import Clip
 from mepipe.stages.declare import Annotation, Output, Params, Shape, Source, Stage
 
 if TYPE_CHECKING:
-    from mepipe.ops.landmarks import FaceMesh
+    from mepipe.ops.landmarks import Landmarker
 
 
 class AlignParams(Params):
@@ -22,11 +23,18 @@ class AlignParams(Params):
     margin: float = Field(0.05, ge=0, le=1, description="Room around the face, as a share of its size.")
     stabilise: bool = Field(True, description="Undo rigid head motion against the onset frame.")
     min_face: int = Field(40, ge=16, description="Faces narrower than this in the recording are refused, pixels.")
+    landmarker: Literal["facemesh", "face-landmarker"] = Field(
+        "facemesh", description="facemesh: in mediapipe 0.10; face-landmarker: by weights, mediapipe 1 too."
+    )
 
 
 @cache
-def _mesh() -> FaceMesh:
+def _landmarker(name: str) -> Landmarker:
     """Made once for a process: it remembers nothing from one frame to the next."""
+    if name == "face-landmarker":
+        from mepipe.ops.landmarker_task import FaceLandmarker
+
+        return FaceLandmarker(weights.locate(name))
     from mepipe.ops.landmarks import FaceMesh
 
     return FaceMesh()
@@ -38,7 +46,7 @@ def compute(source: Source, params: AlignParams) -> Clip:
 
     aligned = align(
         source.frames,
-        _mesh(),
+        _landmarker(params.landmarker),
         size=params.size,
         margin=params.margin,
         stabilise=params.stabilise,
@@ -82,4 +90,5 @@ STAGE = Stage(
     timeline=_timeline,
     libraries=("mediapipe", "opencv-contrib-python"),
     loads=("mediapipe.python.solutions.face_mesh", "mepipe.ops.align", "mepipe.ops._stabilise_kernels"),
+    weights=lambda params: () if params.landmarker == "facemesh" else (params.landmarker,),
 )

@@ -1,14 +1,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from mepipe.ops.landmarks import FaceMesh
+from mepipe.ops.landmarker_task import FaceLandmarker
+from mepipe.ops.landmarks import FaceMesh, Landmarker
+from tests.conftest import SHARED
+
+MODEL = SHARED / "models" / "face_landmarker.task"
+
+
+def face_landmarker() -> FaceLandmarker:
+    """MediaPipe's Face Landmarker; the test is skipped where its model, which the project does not carry, is not."""
+    if not MODEL.is_file():
+        pytest.skip("needs ../shared/models/face_landmarker.task")
+    return FaceLandmarker(MODEL)
+
+
+def has_solutions() -> bool:
+    """Whether this MediaPipe has the face mesh of its own; version 1 has not."""
+    import mediapipe
+
+    return (Path(mediapipe.__file__).parent / "python" / "solutions").is_dir()
 
 
 @pytest.fixture(scope="module")
-def mesh() -> Iterator[FaceMesh]:
-    """MediaPipe's face mesh, loaded once for a module."""
-    with FaceMesh() as mesh:
-        yield mesh
+def mesh() -> Iterator[Landmarker]:
+    """The landmarker that this MediaPipe has, loaded once for a module."""
+    landmarker = FaceMesh() if has_solutions() else face_landmarker()
+    yield landmarker
+    landmarker.close()
+
+
+@pytest.fixture(scope="module", params=["facemesh", "face-landmarker"])
+def landmarker(request: pytest.FixtureRequest) -> Iterator[Landmarker]:
+    """Each landmarker, loaded once for a module."""
+    if request.param == "facemesh" and not has_solutions():
+        pytest.skip("mediapipe 1 has no face mesh of its own")
+    made = FaceMesh() if request.param == "facemesh" else face_landmarker()
+    yield made
+    made.close()
