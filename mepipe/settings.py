@@ -38,14 +38,15 @@ class Settings(BaseModel):
 
     def root(self, dataset: str) -> Path:
         """The root of a dataset's release; UsageError says how to name it."""
-        if dataset not in self.roots:
+        as_variable = dataset.lower().replace("-", "_")  # a variable's name has neither hyphens nor small letters
+        if dataset not in self.roots and as_variable not in self.roots:
             variable = f"MEPIPE_ROOT_{dataset.upper().replace('-', '_')}"
             msg = (
                 f"Where is the release of {dataset!r}? Say --root DIR, set {variable}, "
                 f'or write into {FILE}:\n\n    [roots]\n    {dataset} = "/where/it/lies"'
             )
             raise UsageError(msg)
-        return self.roots[dataset]
+        return self.roots[dataset if dataset in self.roots else as_variable]
 
     def manifest(self, dataset: str) -> Path:
         """The manifest file of a dataset."""

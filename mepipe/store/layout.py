@@ -12,15 +12,16 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
-from zarr.codecs import Crc32cCodec
 
 from mepipe.errors import MepipeError
 from mepipe.store import seal
 from mepipe.store.place import Folder, Place
+
+if TYPE_CHECKING:
+    import zarr
 
 FORMAT = 1
 FRAMES_PER_CHUNK = 16  # where clips differ in length: a chunk's shape must not depend on which clips there are
@@ -90,6 +91,8 @@ def create_snapshot(place: Place, dataset: str, rows: Sequence[Mapping[str, Any]
     name = snapshot_name(dataset, rows)
 
     def fill(private: Path) -> None:
+        import zarr
+
         group = zarr.open_group(private, mode="w", zarr_format=3)
         group.attrs.update({"dataset": dataset, "mepipe_store": FORMAT})
         for column in rows[0]:
@@ -125,6 +128,9 @@ def create_feature(place: Place, snapshot: str, ids: Sequence[str], spec: Featur
 
 
 def _fill_feature(private: Path, ids: Sequence[str], spec: FeatureSpec) -> None:
+    import zarr  # takes half a second, which nobody who only reads should pay
+    from zarr.codecs import Crc32cCodec
+
     group = zarr.open_group(private, mode="w", zarr_format=3)
     group.attrs.update({**spec.attributes, "mepipe_store": FORMAT})
     chunk = list(spec.shape)
@@ -163,6 +169,8 @@ def _coordinate(
     dims: tuple[str, ...],
     attributes: dict[str, Any] | None = None,
 ) -> None:
+    from zarr.codecs import Crc32cCodec
+
     text = values.dtype == object
     array = group.create_array(
         name,

@@ -12,13 +12,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
-
-import zarr
 
 from mepipe.errors import MepipeError, UsageError
 from mepipe.store import files
+
+if TYPE_CHECKING:
+    import zarr
 
 
 class PlaceError(MepipeError):
@@ -71,6 +72,8 @@ class Place(ABC):
 
     def group(self, path: str, write: bool = False) -> zarr.Group:
         """The Zarr group there. Version 3 only: what version 2 calls an object array is a pickle, which may run."""
+        import zarr  # takes half a second, which nobody who only reads plain chunks should pay
+
         from mepipe.store.zarr_store import PlaceStore
 
         store = PlaceStore(self, path, read_only=not write)
@@ -170,6 +173,8 @@ class Folder(Place):
     def group(self, path: str, write: bool = False) -> zarr.Group:
         if not write:
             return super().group(path)
+        import zarr
+
         self.inside(f"{path}/data")
         return zarr.open_group(self.inside(path), mode="r+", zarr_format=3, use_consolidated=False)
 
