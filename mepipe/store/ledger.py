@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
@@ -47,19 +47,35 @@ class Ledger:
 
     def states(self) -> States:
         """The state in brief, of a million samples in about a second."""
-        told: dict[str, tuple[int, float, str]] = {}
+        samples, ranks, told = self._brief()
+        return _states(samples, ranks, told)
+
+    def counts(self) -> tuple[Counter[State], dict[str, str]]:
+        """How many samples are in each state, and the reasons of those that failed: in half the time of `states`."""
+        samples, ranks, told = self._brief()
+        if len(set().union(*samples)) == sum(map(len, samples)):
+            codes = sum(map(Counter, ranks), Counter[int]())
+            reasons = {sample: (code, reason) for sample, (code, _, reason) in told.items()}
+        else:  # more was said of some than once
+            states = _states(samples, ranks, told)
+            codes = Counter(states.codes.values())
+            reasons = {sample: (states.codes[sample], reason) for sample, reason in states.reasons.items()}
+        counts: Counter[State] = Counter()
+        for code, count in codes.items():
+            counts[STATES[code % 3]] += count
+        return counts, {sample: reason for sample, (code, reason) in reasons.items() if STATES[code % 3] == "failed"}
+
+    def _brief(self) -> tuple[list[list[str]], list[list[int]], dict[str, tuple[int, float, str]]]:
+        """Block by block the samples and their codes, and what is told of those that are not done."""
         samples: list[list[str]] = []
         ranks: list[list[int]] = []
+        told: dict[str, tuple[int, float, str]] = {}
         for block in self._blocks():
             samples.append(block.samples)
             ranks.append(block.codes)
             for sample, reason in block.reasons():
                 told[sample] = max(reason, told.get(sample, reason))
-        codes = dict(zip(chain(*samples), chain(*ranks), strict=True))
-        if len(codes) < sum(map(len, samples)):  # more was said of some than once
-            for sample, code in zip(chain(*samples), chain(*ranks), strict=True):
-                codes[sample] = max(code, codes[sample])
-        return States(codes, {s: reason for s, (code, _, reason) in told.items() if codes[s] == code})
+        return samples, ranks, told
 
     def damaged(self) -> dict[str, int]:
         """{segment: how many of its lines are not as they were written}."""
@@ -133,6 +149,14 @@ class Ledger:
                 self._write(list(_best(b for path in found for b in lines.parse(found[path], path)).values()))
                 for path in found:
                     self.place.remove(path)
+
+
+def _states(samples: list[list[str]], ranks: list[list[int]], told: dict[str, tuple[int, float, str]]) -> States:
+    codes = dict(zip(chain(*samples), chain(*ranks), strict=True))
+    if len(codes) < sum(map(len, samples)):
+        for sample, code in zip(chain(*samples), chain(*ranks), strict=True):
+            codes[sample] = max(code, codes[sample])
+    return States(codes, {s: reason for s, (code, _, reason) in told.items() if codes[s] == code})
 
 
 def _best(blocks: Iterable[Block]) -> dict[str, Record]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mepipe.errors import MepipeError
 from mepipe.store.feature import Feature
-from mepipe.store.ledger import STATES
 from mepipe.store.place import Folder, Place
 
 if TYPE_CHECKING:
@@ -56,22 +55,16 @@ class Row:
 
 
 def standing(feature: Feature) -> Standing:
-    """How a feature's samples stand, by its ledger alone: to look up a million names would take as long again.
-
-    Nothing of it stays in memory.
-    """
-    fresh = Feature(feature.place, feature.path)
-    states, samples = fresh.states, fresh.shape[0]
-    counts = Counter(states.codes.values())
-    found = {state: sum(n for code, n in counts.items() if code % 3 == rank) for rank, state in enumerate(STATES)}
-    lengths = fresh._lengths
-    mean = 1.0 if lengths is None or not samples else float(lengths.mean()) / max(1, fresh.shape[1])
+    """How a feature's samples stand, by its ledger alone: to look up a million names would take as long again."""
+    counts, failed = feature.ledger.counts()
+    samples, lengths = feature.shape[0], feature._lengths
+    mean = 1.0 if lengths is None or not samples else float(lengths.mean()) / max(1, feature.shape[1])
     return Standing(
         samples=samples,
-        done=found["done"],
-        missing=samples - found["done"] - found["failed"],
-        failed={s: reason for s, reason in states.reasons.items() if states.of(s) == "failed"},
-        bytes=round(found["done"] * mean * math.prod(fresh.shape[1:]) * fresh.dtype.itemsize),
+        done=counts["done"],
+        missing=samples - counts["done"] - counts["failed"],
+        failed=failed,
+        bytes=round(counts["done"] * mean * math.prod(feature.shape[1:]) * feature.dtype.itemsize),
     )
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -48,6 +49,9 @@ def test_in_brief_the_ledger_says_what_it_says_at_length(segments: list[list[Rec
     assert {s: r.state for s, r in full.items()} == {s: brief.of(s) for s in brief.codes}
     assert {s: r.turn for s, r in full.items()} == {s: code // 3 for s, code in brief.codes.items()}
     assert brief.reasons.keys() == {s for s, r in full.items() if r.state != "done"}
+    counts, failed = ledger.counts()
+    assert dict(counts) == Counter(r.state for r in full.values())
+    assert failed == {s: why for s, why in brief.reasons.items() if brief.of(s) == "failed"}
 
 
 def test_records_written_one_a_line_are_read_too() -> None:
