@@ -24,6 +24,7 @@ SUBJECTS = (
     "reading",
     "whole",
     "million",
+    "folds",
     "manifest_build",
     "gpu",
 )

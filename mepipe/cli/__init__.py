@@ -22,6 +22,7 @@ COMMANDS = {
     "store": "List and verify the store.",
     "weights": "List, add, fetch the named weights of networks.",
     "train": "Train and evaluate a model from the store.",
+    "runs": "List, show and compare trainings.",
     "doctor": "Say what this machine lacks, and how to get it.",
 }
 

@@ -12,9 +12,10 @@ from mepipe.errors import UsageError
 from mepipe.stages import declare
 
 
-def _option(name: str, field: FieldInfo) -> click.Option:
+def option(name: str, field: FieldInfo, whose: str) -> click.Option:
+    """The option of a parameter, not given by default; whose: the default that its help tells."""
     flag = f"--{name.replace('_', '-')}"
-    text = f"{field.description} [stage's default: {field.default}]"
+    text = f"{field.description} [{whose}: {field.default}]"
     if field.annotation is bool:
         return click.Option([f"{flag}/--no-{name.replace('_', '-')}"], default=None, help=text)
     if get_origin(field.annotation) is Literal:
@@ -35,7 +36,7 @@ def command(name: str) -> click.Command:
         request = extracting.Request(**shared)
         _run(stage, request, node, {k: v for k, v in given.items() if v is not None})
 
-    parameters = [_option(n, f) for n, f in stage.params.model_fields.items()]
+    parameters = [option(n, f, "stage's default") for n, f in stage.params.model_fields.items()]
     click_command = click.command(name, help=stage.summary)(run)
     click_command.params.extend(parameters)
     return click_command

@@ -22,23 +22,45 @@ RANDOM = "random"
 SUFFIXES = (".safetensors", ".pth", ".bin")
 
 
+RGB = tuple[float, float, float]
+HALF: RGB = (0.5, 0.5, 0.5)
+
+
 @dataclass(frozen=True)
 class Backbone:
-    """What a backbone's name stands for: its size in pixels, its pretrained checkpoint in timm, if it has one, and how
-    many threads train it best, None being as many as torch likes.
+    """What a backbone's name stands for.
+
+    size: of its images, pixels. checkpoint: the name of its published weights, a repository of huggingface.co/timm.
+    architecture: timm's name for the network that they fit. mean, std: of the pixels that it was trained on, 0..1.
     """
 
     name: str
     size: int
     checkpoint: str | None
-    threads: int | None
+    architecture: str | None
+    mean: RGB = HALF
+    std: RGB = HALF
+
+
+def _augreg(name: str, patch: int) -> Backbone:
+    published = f"vit_base_patch{patch}_224.augreg_in21k"
+    return Backbone(name, 224, published, published)
+
+
+def _clip(name: str, patch: int) -> Backbone:
+    # the same file fits a network with the exact GELU, which is not what OpenAI trained
+    architecture = f"vit_base_patch{patch}_clip_quickgelu_224.openai"
+    mean, std = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+    return Backbone(name, 224, f"vit_base_patch{patch}_clip_224.openai", architecture, mean, std)
 
 
 BACKBONES = {
-    "vit-b16": Backbone("vit-b16", 224, "vit_base_patch16_224.augreg_in21k", None),
-    # For tests and the demo: learns in seconds on a CPU, and has no pretrained weights. Its matrices are so small that
-    # a second thread costs more than it gives: 0.05 s a step with one, 0.3 s with two on a machine that is busy.
-    "tiny": Backbone("tiny", 112, None, 1),
+    "vit-b16": _augreg("vit-b16", 16),
+    "vit-b32": _augreg("vit-b32", 32),
+    "clip-b16": _clip("clip-b16", 16),
+    "clip-b32": _clip("clip-b32", 32),
+    # for tests and the demo: learns in seconds on a CPU, and has no pretrained weights
+    "tiny": Backbone("tiny", 112, None, None),
 }
 
 
@@ -82,18 +104,17 @@ def digest(path: Path) -> str:
 
 def _empty(name: str) -> VisionTransformer:
     """The architecture with freshly drawn weights, without a classification head."""
-    checkpoint = backbone(name).checkpoint
-    if checkpoint is not None:
-        return cast(VisionTransformer, timm.create_model(checkpoint, pretrained=False, num_classes=0))
-    return VisionTransformer(
-        img_size=backbone(name).size, patch_size=16, embed_dim=64, depth=2, num_heads=4, num_classes=0
-    )
+    chosen = backbone(name)
+    if chosen.architecture is not None:
+        return cast(VisionTransformer, timm.create_model(chosen.architecture, pretrained=False, num_classes=0))
+    return VisionTransformer(img_size=chosen.size, patch_size=16, embed_dim=64, depth=2, num_heads=4, num_classes=0)
 
 
 def build(name: str, weights: Path | None, seed: int = 0) -> VisionTransformer:
-    """A timm VisionTransformer without head: images [B, 3, S, S] in -1..1 -> class token [B, width], eval mode.
+    """A timm VisionTransformer without head: images [B, 3, S, S] -> class token [B, width], eval mode.
 
-    `weights` is a checkpoint file; None draws them at random from `seed`, leaving torch's own generator as it was.
+    Images are 0..1, less the backbone's mean, over its std. `weights` is a checkpoint file; None draws them at random
+    from `seed`, leaving torch's own generator as it was.
     MepipeError when the file is not a checkpoint of this backbone.
     """
     if weights is None:
@@ -105,7 +126,7 @@ def build(name: str, weights: Path | None, seed: int = 0) -> VisionTransformer:
         state = (
             load_file(weights) if weights.suffix == ".safetensors" else torch.load(weights, "cpu", weights_only=True)
         )
-        # the head of its 21,843 classes is not ours; strict, since timm's own loading lets any file pass
+        # its head (21,843 classes, or CLIP's space) is not ours; strict, since timm's own loading lets any file pass
         model.load_state_dict({key: value for key, value in state.items() if not key.startswith("head.")})
     except Exception as error:  # torch, pickle and safetensors each raise what they like on a bad file
         checkpoint, why = backbone(name).checkpoint, " ".join(str(error).split())[:200]

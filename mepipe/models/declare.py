@@ -1,6 +1,7 @@
 """What a model declares. Its command, options, run folder and comparison with its paper all follow from this.
 
-A model is one module in this package (with others of its name where it is long): a parameter model, `MODEL`.
+A model is a module in this package (with others of its name where it is long) that ends in `MODEL`, and a light one in
+`configs`, which Torch is not imported for: a class of parameters, `CONFIGURATIONS`.
 """
 
 from __future__ import annotations
@@ -11,30 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from mepipe.errors import UsageError
-from mepipe.names import nearest
+from mepipe.models import configs
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
     from mepipe.models.learner import Learner, Schedule
-
-SUMMARIES = {
-    "mpt": "Motion Prompt Tuning: rank-pooled image and magnified frames into an adapted vision transformer.",
-}
-
-
-class Config(BaseModel):
-    """Parameters of a model and its training. Every field has a description, bounds and a default."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    epochs: int = Field(50, ge=1, description="Epochs; the last one is reported.")
-    batch: int = Field(16, ge=1, description="Samples in a batch.")
-    lr: float = Field(1e-3, gt=0, description="Learning rate.")
 
 
 class Source(Protocol):
@@ -49,33 +33,35 @@ class Feature(Protocol):
     def __getitem__(self, sample: str, /) -> np.ndarray: ...
 
 
+def _not_trained(*asked: Any) -> Any:
+    msg = "This model is fitted, not trained by steps: it has an estimator."
+    raise TypeError(msg)
+
+
 @dataclass(frozen=True)
 class Model:
     """A model that `mepipe train` knows.
 
-    recipe: the one that computes what it reads. configurations: by name, the first being the default: the paper's own,
-    `tiny` for trying out, rows of the paper's tables. features: nodes of the recipe that a configuration reads.
+    recipe: the one that computes what it reads. features: nodes of the recipe that a configuration reads.
     inputs: (config, features by node, sample ids in order) -> the inputs of all samples.
     build: (config, number of classes, checkpoint or None for random weights, seed) -> what makes a network for a fold,
     drawing what is not in the checkpoint from Torch's own generator. weights: the name of the checkpoint that a
-    configuration begins with, None where it begins with nothing.
+    configuration begins with, None where it begins with nothing. estimator: instead of build and schedule, config -> a
+    classifier of scikit-learn that has not been fitted, with predict_proba; inputs are then one array [N, D].
     """
 
     name: str
     recipe: str
-    config: type[Config]
-    configurations: Mapping[str, Any]
     features: Callable[[Any], tuple[str, ...]]
     inputs: Callable[[Any, Mapping[str, Feature], Sequence[str]], tuple[Source, ...]]
-    build: Callable[[Any, int, Path | None, int], Callable[[], Learner]]
-    schedule: Callable[[Any], Schedule]
+    build: Callable[[Any, int, Path | None, int], Callable[[], Learner]] = _not_trained
+    schedule: Callable[[Any], Schedule] = _not_trained
     weights: Callable[[Any], str | None] = lambda config: None
+    estimator: Callable[[Any], Any] | None = None
 
 
 def get(name: str) -> Model:
     """The model of that name; UsageError names the nearest where there is none."""
-    if name not in SUMMARIES:
-        msg = f"No model {name!r}.{nearest(name, SUMMARIES)} Models: {', '.join(SUMMARIES)}."
-        raise UsageError(msg)
+    configs.check(name)
     model: Model = importlib.import_module(f"mepipe.models.{name.replace('-', '_')}").MODEL
     return model

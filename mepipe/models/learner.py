@@ -15,12 +15,23 @@ from torch import Tensor, nn
 class Learner(nn.Module):
     """A network that takes a batch of inputs, each float32 [B, ...], and gives logits [B, classes].
 
-    What `objective` draws at random comes from Torch's own generator, which the fold loop seeds.
+    What a loss draws at random comes from Torch's own generator, which the fold loop seeds. stackable: it draws
+    nothing, and training changes only parameters, so that many folds can be trained as one (`train/stacked.py`).
     """
+
+    stackable = False
+
+    def fit(self, batches: Iterable[tuple[Tensor, ...]]) -> None:
+        """Called once with the inputs of all training samples, to fit what the loss does not: a scaling, say."""
 
     def objective(self, inputs: tuple[Tensor, ...], labels: Tensor, progress: float) -> Tensor:
         """The loss of a training batch. labels: int64 [B]. progress: of the training, 0 at its start, below 1."""
-        return F.cross_entropy(self(*inputs), labels)
+        return self.weighted(inputs, labels, torch.ones(len(labels), device=labels.device), progress)
+
+    def weighted(self, inputs: tuple[Tensor, ...], labels: Tensor, weights: Tensor, progress: float) -> Tensor:
+        """The loss over the samples with weight 1 only; those with weight 0 fill up a batch. weights: float32 [B]."""
+        each = F.cross_entropy(self(*inputs), labels, reduction="none")
+        return (each * weights).sum() / weights.sum()
 
     def rates(self) -> list[tuple[Iterable[nn.Parameter], float]]:
         """What is trained, in groups, each with the factor by which it learns faster than the schedule says."""
@@ -36,8 +47,7 @@ class Schedule:
 
     lr: of the first epoch, or after the warm-up. decay: factor from each epoch to the next. milestones: epochs at which
     the rate falls to a tenth. warmup: epochs in which it rises in even steps. cosine: it falls to zero after that.
-    accumulate: the parts that a batch is computed in, one after another, with the gradient of the whole.
-    threads: of Torch on a CPU, None to leave them as they are.
+    accumulate: the parts that a batch is computed in, one after another; their gradients are averaged.
     """
 
     epochs: int
@@ -51,7 +61,6 @@ class Schedule:
     warmup: int = 0
     cosine: bool = False
     accumulate: int = 1
-    threads: int | None = None
 
     def rate(self, epoch: int) -> float:
         """The learning rate in an epoch, from 0."""

@@ -2,46 +2,71 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from mepipe.errors import MepipeError
+from mepipe.models.declare import Source
+from mepipe.models.learner import Learner, Schedule
 from mepipe.train.protocols import Fold
 
 
 @dataclass(frozen=True)
 class Samples:
-    """What there is to train on, in one order: ids, int64 labels [N], and the model's inputs, each [N, ...]."""
+    """What there is to train on, in one order: ids, int64 labels [N], and the model's inputs, each [N, ...].
+
+    subjects: of each sample, needed where some of the training subjects are held out.
+    """
 
     ids: tuple[str, ...]
     labels: Tensor
-    inputs: tuple[Tensor, ...]
+    inputs: tuple[Source, ...]
+    subjects: tuple[str, ...] = ()
 
-    def rows(self, ids: tuple[str, ...]) -> Tensor:
+    @cached_property
+    def _place(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.ids)}
+
+    def rows(self, ids: Sequence[str]) -> Tensor:
         """Where these samples stand, int64."""
-        place = {name: i for i, name in enumerate(self.ids)}
-        return torch.tensor([place[name] for name in ids])
+        return torch.tensor([self._place[name] for name in ids], dtype=torch.int64)
+
+    def batch(self, rows: Tensor, device: torch.device) -> tuple[Tensor, ...]:
+        """The inputs of some samples, float32 on a device: they lie in memory as float16 or uint8, to halve it."""
+        return tuple(x[rows].to(device).float() for x in self.inputs)
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """How long and how fast: Adam at a constant rate for a fixed number of epochs, in shuffled batches.
+class Stopping:
+    """When to stop before the last epoch, and which to report: the one with the lowest loss on held-out subjects.
 
-    threads: of torch on a CPU, None to leave them as they are.
+    share: of the training subjects that are held out, at least one. patience: epochs without a lower loss.
     """
 
-    epochs: int
-    batch: int
-    lr: float
-    threads: int | None = None
+    share: float = 0.1
+    patience: int = 10
+
+
+@dataclass(frozen=True)
+class How:
+    """What a fold is trained with, beside data and network. bf16: matrices in bfloat16, on CUDA."""
+
+    schedule: Schedule
+    seed: int
+    device: torch.device
+    stopping: Stopping | None = None
+    bf16: bool = False
+    compiled: bool = False
 
 
 def fold_seed(seed: int, fold: str) -> int:
@@ -50,16 +75,18 @@ def fold_seed(seed: int, fold: str) -> int:
 
 
 @contextmanager
-def reproducible(seed: int, device: torch.device, threads: int | None = None) -> Iterator[None]:
-    """Torch's generator at `seed`, its deterministic algorithms on, and this many threads; all as before afterwards.
+def reproducible(seed: int, device: torch.device) -> Iterator[None]:
+    """Torch's generator at `seed`, its deterministic algorithms on, one thread on a CPU; all as before afterwards.
 
-    On a CPU the same seed then gives the same bits. On CUDA torch warns of what has no deterministic form.
+    The same seed then gives the same bits on any number of cores: sums are taken in one order. Several folds at once
+    use the cores better than several threads in one. On CUDA torch warns of what has no deterministic form.
     """
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    threads_before = torch.get_num_threads()
-    torch.set_num_threads(threads or threads_before)
+    threads = torch.get_num_threads()
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    else:
+        torch.set_num_threads(1)
     try:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
@@ -67,81 +94,142 @@ def reproducible(seed: int, device: torch.device, threads: int | None = None) ->
             yield
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-        torch.set_num_threads(threads_before)
+        torch.set_num_threads(threads)
 
 
-def train_fold(
-    fold: Fold,
-    samples: Samples,
-    build: Callable[[], nn.Module],
-    schedule: Schedule,
-    seed: int,
-    device: torch.device,
-    on_epoch: Callable[[], object] = lambda: None,
-) -> dict[str, Any]:
-    """Train one fold from scratch and test it after each epoch; what is returned is JSON.
+def record(fold: Fold, seed: int, samples: Samples, losses: list[float], scores: list[Tensor]) -> dict[str, Any]:
+    """What is kept of a fold, as JSON; scores: probabilities [test, classes] after each epoch, the last is reported.
 
-    `build` makes the model, on the CPU, from torch's generator; `seed` is the run's. The keys: fold, seed, train,
-    test (ids), labels (of test), losses (mean training loss per epoch), predicted (label per epoch and test sample)
-    and probabilities (last epoch: one list per test sample). The test samples steer nothing: the number of epochs is
-    fixed. MepipeError when the loss stops being a number.
+    The keys: fold, seed, train, test (ids), labels (of test), losses (mean training loss per epoch), predicted (label
+    per epoch and test sample), probabilities (one list per test sample).
     """
-    seed = fold_seed(seed, fold.name)
-    train, test = samples.rows(fold.train), samples.rows(fold.test)
-    losses: list[float] = []
-    predicted: list[list[int]] = []
-    probabilities = torch.empty(0)
-    with reproducible(seed, device, schedule.threads):
-        model = build().to(device)
-        optimiser = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=schedule.lr)
-        for epoch in range(schedule.epochs):
-            losses.append(_epoch(model, optimiser, samples, train[torch.randperm(len(train))], schedule, device))
-            if losses[-1] != losses[-1]:
-                msg = (
-                    f"Fold {fold.name}: the loss is not a number after epoch {epoch + 1}. Lower --lr ({schedule.lr:g})."
-                )
-                raise MepipeError(msg)
-            probabilities = _predict(model, samples, test, schedule.batch, device)
-            predicted.append(probabilities.argmax(dim=1).tolist())
-            on_epoch()
     return {
         "fold": fold.name,
         "seed": seed,
         "train": list(fold.train),
         "test": list(fold.test),
-        "labels": samples.labels[test].tolist(),
+        "labels": samples.labels[samples.rows(fold.test)].tolist(),
         "losses": losses,
-        "predicted": predicted,
-        "probabilities": probabilities.tolist(),
+        "predicted": [s.argmax(dim=1).tolist() for s in scores],
+        "probabilities": scores[-1].tolist(),
     }
 
 
-def _batch(samples: Samples, rows: Tensor, device: torch.device) -> tuple[Tensor, ...]:
-    # inputs lie in memory as float16 to halve it; a model computes in float32
-    return tuple(x[rows].to(device).float() for x in samples.inputs)
+def train_fold(
+    fold: Fold,
+    samples: Samples,
+    build: Callable[[], Learner],
+    how: How,
+    on_epoch: Callable[[], object] = lambda: None,
+    keep: Callable[[Learner], object] = lambda learner: None,
+) -> dict[str, Any]:
+    """Train one fold from scratch and test it after each epoch; returns its `record`.
+
+    `build` makes the network, on the CPU, from torch's generator. The test samples steer nothing: the number of epochs
+    is fixed, or decided by held-out subjects of the training side. keep: is given the trained network. MepipeError when
+    the loss stops being a number.
+    """
+    seed = fold_seed(how.seed, fold.name)
+    train, held = _hold_out(fold, samples, how.stopping)
+    test = samples.rows(fold.test)
+    losses: list[float] = []
+    scores: list[Tensor] = []
+    with reproducible(seed, how.device):
+        learner = build().to(how.device)
+        learner.fit(samples.batch(rows, how.device) for rows in train.split(how.schedule.batch))
+        optimiser = how.schedule.make(learner)
+        objective = torch.compile(learner.objective) if how.compiled else learner.objective
+        watch = _Watch(how.stopping) if how.stopping else None
+        for epoch in range(how.schedule.epochs):
+            how.schedule.set_rate(optimiser, epoch)
+            order = train[torch.randperm(len(train))]
+            losses.append(_epoch(learner, objective, optimiser, samples, order, how, epoch))
+            if losses[-1] != losses[-1]:
+                msg = (
+                    f"Fold {fold.name}: the loss is not a number after epoch {epoch + 1}. "
+                    f"Lower --lr ({how.schedule.lr:g})."
+                )
+                raise MepipeError(msg)
+            scores.append(predict(learner, samples, test, how))
+            on_epoch()
+            if watch and watch.over(learner, _loss(learner, samples, held, how)):
+                break
+        if watch:
+            learner.load_state_dict(watch.state)
+            losses, scores = losses[: watch.epoch + 1], scores[: watch.epoch + 1]
+        keep(learner)
+    return record(fold, seed, samples, losses, scores)
+
+
+class _Watch:
+    """Keeps the network of the epoch with the lowest loss on held-out subjects, until patience ends."""
+
+    def __init__(self, stopping: Stopping) -> None:
+        self.patience = stopping.patience
+        self.lowest, self.epoch, self.seen = float("inf"), 0, -1
+        self.state: dict[str, Tensor] = {}
+
+    def over(self, learner: Learner, loss: float) -> bool:
+        self.seen += 1
+        if loss < self.lowest or not self.state:
+            self.lowest, self.epoch, self.state = loss, self.seen, copy.deepcopy(learner.state_dict())
+        return self.seen - self.epoch >= self.patience
+
+
+def _hold_out(fold: Fold, samples: Samples, stopping: Stopping | None) -> tuple[Tensor, Tensor]:
+    """Rows to train on, and rows of the subjects that are held out: every so many-th in sorted order."""
+    rows = samples.rows(fold.train)
+    if stopping is None:
+        return rows, rows[:0]
+    names = np.array(samples.subjects)[rows.numpy()]
+    subjects = sorted(set(names.tolist()))
+    if len(subjects) < 2:
+        msg = f"Fold {fold.name}: one training subject, of whom none can be held out. Train without early stopping."
+        raise MepipeError(msg)
+    rng = np.random.default_rng(fold_seed(0, fold.name))
+    count = max(1, round(len(subjects) * stopping.share))
+    held = torch.from_numpy(np.isin(names, rng.choice(subjects, min(count, len(subjects) - 1), replace=False)))
+    return rows[~held], rows[held]
 
 
 def _epoch(
-    model: nn.Module,
+    learner: Learner,
+    objective: Callable[..., Tensor],
     optimiser: torch.optim.Optimizer,
     samples: Samples,
     order: Tensor,
-    schedule: Schedule,
-    device: torch.device,
+    how: How,
+    epoch: int,
 ) -> float:
-    model.train()
-    total = torch.zeros((), device=device)
-    for rows in order.split(schedule.batch):
-        loss = F.cross_entropy(model(*_batch(samples, rows, device)), samples.labels[rows].to(device))
+    learner.train()
+    total = torch.zeros((), device=how.device)
+    progress = epoch / how.schedule.epochs
+    for rows in order.split(how.schedule.batch):
         optimiser.zero_grad()
-        loss.backward()
+        for part in rows.tensor_split(min(how.schedule.accumulate, len(rows))):
+            with _precision(how):
+                loss = objective(samples.batch(part, how.device), samples.labels[part].to(how.device), progress)
+            (loss * (len(part) / len(rows))).backward()
+            total += loss.detach() * len(part)
         optimiser.step()
-        total += loss.detach() * len(rows)
+        learner.after_step()
     return float(total) / len(order)
 
 
 @torch.no_grad()
-def _predict(model: nn.Module, samples: Samples, rows: Tensor, batch: int, device: torch.device) -> Tensor:
-    model.eval()
-    logits = [model(*_batch(samples, part, device)) for part in rows.split(batch)]
-    return torch.cat(logits).softmax(dim=1).cpu()
+def predict(learner: Learner, samples: Samples, rows: Tensor, how: How) -> Tensor:
+    """Probabilities float32 [rows, classes], on the CPU."""
+    learner.eval()
+    with _precision(how):
+        logits = [learner(*samples.batch(part, how.device)) for part in rows.split(how.schedule.batch)]
+    return torch.cat(logits).float().softmax(dim=1).cpu()
+
+
+def _loss(learner: Learner, samples: Samples, rows: Tensor, how: How) -> float:
+    """Mean cross-entropy of the samples."""
+    chances = predict(learner, samples, rows, how)
+    return float(torch.nn.functional.nll_loss(chances.clamp_min(1e-12).log(), samples.labels[rows]))
+
+
+def _precision(how: How) -> torch.autocast:
+    return torch.autocast(how.device.type, dtype=torch.bfloat16, enabled=how.bf16)

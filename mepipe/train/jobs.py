@@ -2,144 +2,172 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from mepipe import store
 from mepipe.errors import UsageError
-from mepipe.models import backbones, mpt
-from mepipe.train import protocols, runfolder, schemes, selection
-from mepipe.train.folds import Samples, Schedule, reproducible, train_fold
+from mepipe.models import backbones, configs, declare
+from mepipe.models.learner import Learner, Schedule
+from mepipe.train import protocols, runfolder, selection
+from mepipe.train.folds import How, Samples, Stopping
+
+FITTED = Schedule(epochs=1, batch=1, lr=1.0)  # of what is not trained by steps: progress counts its folds
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asks for.
+
+    configuration, changes: see `models.configs`. features: nodes to read instead of the model's. weights: a checkpoint,
+    a folder that holds it, or "random", for models that begin with one. recipe: take the features of this recipe only.
+    hold_out: share of the training subjects by whom to stop early, 0 for a fixed number of epochs.
+    """
+
+    model: str
+    datasets: tuple[str, ...]
+    protocol: str = "loso"
+    classes: str = "3"
+    configuration: str = configs.DEFAULT
+    changes: dict[str, Any] | None = None
+    features: tuple[str, ...] = ()
+    weights: str = ""
+    recipe: str | None = None
+    seed: int = 0
+    device: str = "auto"
+    hold_out: float = 0.0
+    accumulate: int = 1
+    bf16: bool = False
+    compiled: bool = False
+    checkpoints: bool = False
 
 
 @dataclass(frozen=True)
 class Job:
     """A resolved training. `config` is everything that the result depends on besides features and versions."""
 
-    model: str
+    model: declare.Model
+    parameters: Any
     selection: selection.Selection
     folds: list[protocols.Fold]
     config: dict[str, Any]
-    schedule: Schedule
-    seed: int
-    device: torch.device
+    how: How
     weights: str
-    load: Callable[[], Samples]
-    prepare: Callable[[], Callable[[], nn.Module]]
+    checkpoint: Path | None
+    checkpoints: bool
 
     @property
     def name(self) -> str:
         """What the run folder is called when nobody names it: the same job, the same name, so that it is resumed."""
         identity = runfolder.to_json([self.config, self.selection.record(), runfolder.versions()])
-        return f"{self.model}-{self.selection.dataset}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
+        where = "+".join(self.selection.datasets)
+        return f"{self.model.name}-{where}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
+
+    def samples(self) -> Samples:
+        """What it trains on, read from the store."""
+        chosen, ids = self.selection, tuple(self.selection.labels)
+        inputs = self.model.inputs(self.parameters, chosen.features, ids)
+        labels = torch.tensor(list(chosen.labels.values()))
+        return Samples(ids, labels, inputs, tuple(chosen.subjects[i] for i in ids))
+
+    def build(self) -> Callable[[], Learner]:
+        """What makes a network for a fold."""
+        return self.model.build(self.parameters, len(self.selection.classes), self.checkpoint, self.how.seed)
 
 
-def mpt_job(
-    store_url: str | Path,
-    dataset: str,
-    *,
-    protocol: str = "loso",
-    classes: str = "3",
-    backbone: str = "vit-b16",
-    weights: str | Path,
-    seed: int = 0,
-    recipe: str | None = None,
-    device: str = "auto",
-    changes: dict[str, Any] | None = None,
-) -> Job:
-    """MPT on a dataset of a store. `weights`: a checkpoint, a folder that holds it, or "random"; `changes`: fields of
-    the backbone's `MPTConfig`. MepipeError or UsageError for whatever is not there, before anything is computed.
-    """
+def resolve(request: Request, store_url: str | Path) -> Job:
+    """MepipeError or UsageError for whatever is not there, before anything is computed or written."""
+    parameters = configs.choose(request.model, request.configuration, request.changes)
+    model = declare.get(request.model)
+    nodes = request.features or model.features(parameters)
     chosen = selection.select(
-        store.open(store_url), dataset, mpt.FEATURES, schemes.scheme(classes, dataset), "mpt", recipe
+        store.open(store_url), request.datasets, nodes, request.classes, model.recipe, request.recipe
     )
-    trait = backbones.backbone(backbone)
-    file = None if weights == backbones.RANDOM else backbones.weights_file(backbone, Path(weights))
-    model = replace(mpt.CONFIGURATIONS[backbone], **(changes or {}))
-    where = _device(device)
+    backbone = model.weights(parameters)
+    random = request.weights == backbones.RANDOM
+    checkpoint = None if backbone is None or random else backbones.weights_file(backbone, Path(request.weights))
+    device = _device(request.device)
     config = {
-        "model": "mpt",
-        "protocol": protocol,
-        "scheme": chosen.scheme.name,
-        "classes": list(chosen.scheme.classes),
-        "backbone": backbone,
-        "weights": {"file": file.name, "sha256": backbones.digest(file)} if file else backbones.RANDOM,
-        "configuration": asdict(model),
-        "recipe": recipe,
-        "seed": seed,
-        "device": where.type,
+        "model": model.name,
+        "configuration": request.configuration,
+        "parameters": parameters.model_dump(mode="json"),
+        "datasets": list(request.datasets),
+        "protocol": request.protocol,
+        "scheme": chosen.scheme,
+        "classes": list(chosen.classes),
+        "weights": backbone and _identity(checkpoint),
+        "recipe": request.recipe,
+        "seed": request.seed,
+        "device": device.type,
+        "hold_out": request.hold_out,
+        "accumulate": request.accumulate,
+        "bf16": request.bf16,
+        "compiled": request.compiled,
     }
-
-    def load() -> Samples:
-        images, clips = (chosen.features[node] for node in mpt.FEATURES)
-        ids = tuple(chosen.labels)
-        arrays = mpt.inputs((images[i] for i in ids), (clips[i] for i in ids), trait.size, model.motion_size)
-        return Samples(ids, torch.tensor(list(chosen.labels.values())), arrays)
-
-    def prepare() -> Callable[[], nn.Module]:
-        trunk = backbones.build(backbone, file, seed)  # read once; every fold adapts a copy of the same
-        return lambda: mpt.MPT(copy.deepcopy(trunk), len(chosen.scheme.classes), model)
-
+    schedule = FITTED if model.estimator else replace(model.schedule(parameters), accumulate=request.accumulate)
     return Job(
-        "mpt",
+        model,
+        parameters,
         chosen,
-        protocols.folds(protocol, chosen.subjects, chosen.splits, chosen.clips),
+        protocols.folds(request.protocol, chosen.subjects, chosen.splits, chosen.clips),
         config,
-        Schedule(model.epochs, model.batch, model.lr, trait.threads),
-        seed,
-        where,
-        f"{backbone}, {'random weights' if file is None else file.name}",
-        load,
-        prepare,
+        How(
+            schedule,
+            request.seed,
+            device,
+            Stopping(request.hold_out) if request.hold_out else None,
+            request.bf16 and device.type == "cuda",
+            request.compiled,
+        ),
+        _from(backbone, checkpoint),
+        checkpoint,
+        request.checkpoints,
     )
+
+
+def _identity(checkpoint: Path | None) -> Any:
+    return {"file": checkpoint.name, "sha256": backbones.digest(checkpoint)} if checkpoint else backbones.RANDOM
+
+
+def _from(backbone: str | None, checkpoint: Path | None) -> str:
+    """What it began with, for a person: beside every number that is shown."""
+    if backbone is None:
+        return "from scratch"
+    return f"{backbone}, {checkpoint.name if checkpoint else 'random weights'}"
 
 
 def _device(name: str) -> torch.device:
+    # asked so, CUDA is not started here, and folds can be trained in processes that are forked
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     if name == "cuda" and not torch.cuda.is_available():
         msg = "No CUDA device here that torch can use. Say --device cpu, or see: mepipe doctor"
         raise UsageError(msg)
     return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
 
 
-def run(job: Job, folder: Path, on_epoch: Callable[[str], object] = lambda fold: None) -> dict[str, Any]:
+def run(
+    job: Job, folder: Path, processes: int | None = None, on_epoch: Callable[[str, int], object] = lambda fold, n: None
+) -> dict[str, Any]:
     """Train the folds that the folder lacks, and pool all of them; returns the metrics. See `runfolder`.
 
-    `on_epoch` is called with the fold's name after each epoch, also for the epochs of folds that were there.
+    processes: how many folds are trained at once; by default as many as there are cores, on CUDA one. The result does
+    not depend on it. `on_epoch` is called with a fold's name and how many epochs more are done, also for the epochs of
+    folds that were there.
     """
+    from mepipe.train import loops
+
     runfolder.begin(folder, job.config, job.selection.record())
-    records = {fold.name: runfolder.read_fold(folder, fold, job.seed) for fold in job.folds}
-    lacking = [fold for fold in job.folds if records[fold.name] is None]
-    for _ in range(job.schedule.epochs * (len(job.folds) - len(lacking))):
-        on_epoch("kept")
+    there = {fold.name: runfolder.read_fold(folder, fold, job.how.seed) for fold in job.folds}
+    lacking = [fold for fold in job.folds if there[fold.name] is None]
+    if len(lacking) < len(job.folds):
+        on_epoch("kept", job.how.schedule.epochs * (len(job.folds) - len(lacking)))
     if lacking:
-        _train(job, folder, lacking, records, on_epoch)
-    whole: Iterable[dict[str, Any] | None] = (records[fold.name] for fold in job.folds)
-    return runfolder.finish(
-        folder, [r for r in whole if r], job.selection.scheme.classes, job.selection.subjects, job.weights
-    )
-
-
-def _train(
-    job: Job,
-    folder: Path,
-    lacking: list[protocols.Fold],
-    records: dict[str, dict[str, Any] | None],
-    on_epoch: Callable[[str], object],
-) -> None:
-    with reproducible(job.seed, job.device, threads=1):  # sums of other lengths would round otherwise
-        samples, build = job.load(), job.prepare()
-    for fold in lacking:
-
-        def done(name: str = fold.name) -> object:
-            return on_epoch(name)
-
-        record = train_fold(fold, samples, build, job.schedule, job.seed, job.device, done)
-        runfolder.write_fold(folder, fold, record)
-        records[fold.name] = record
+        loops.train(job, lacking, folder, processes, on_epoch)
+    records = [found for fold in job.folds if (found := runfolder.read_fold(folder, fold, job.how.seed))]
+    return runfolder.finish(folder, records, job.selection, job.weights)

@@ -3,6 +3,7 @@
 config.json       what was asked for, resolved      folds/<fold>.json  what one fold gave, whole or absent
 features.json     snapshot, feature keys, samples   predictions.csv    one row per sample
 environment.json  versions, platform, git commit    metrics.json       over the pooled predictions of all folds
+checkpoints/      on request: what training changed, a file per fold
 """
 
 from __future__ import annotations
@@ -13,16 +14,23 @@ import json
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from mepipe.errors import MepipeError
 from mepipe.store import files
 from mepipe.train import metrics
+from mepipe.train.composites import database
 from mepipe.train.folds import fold_seed
 from mepipe.train.protocols import Fold
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from mepipe.train.selection import Selection
 
 ORACLE = "selected on test data"
 _PACKAGES = ("mepipe", "numpy", "scikit-learn", "timm", "torch", "torchvision")
@@ -122,6 +130,16 @@ def write_fold(folder: Path, fold: Fold, record: Mapping[str, Any]) -> None:
     files.write(_path(folder, fold), to_json(record).encode())
 
 
+def write_checkpoint(folder: Path, fold: Fold, learner: nn.Module) -> None:
+    """Keep what training changed of a network: checkpoints/<fold>.safetensors. What is frozen is in its weights."""
+    from safetensors.torch import save
+
+    frozen = {name for name, p in learner.named_parameters() if not p.requires_grad}
+    state = {k: v.detach().cpu().contiguous() for k, v in learner.state_dict().items() if k not in frozen}
+    files.make_folder(folder / "checkpoints")
+    files.write(folder / "checkpoints" / f"{quote(fold.name, safe=' ')}.safetensors", save(state))
+
+
 def read_fold(folder: Path, fold: Fold, seed: int) -> dict[str, Any] | None:
     """What an earlier call kept of a fold, None where it did not come to it."""
     path = _path(folder, fold)
@@ -135,43 +153,64 @@ def read_fold(folder: Path, fold: Fold, seed: int) -> dict[str, Any] | None:
     return record
 
 
-def finish(
-    folder: Path,
-    records: Sequence[Mapping[str, Any]],
-    classes: Sequence[str],
-    subjects: Mapping[str, str],
-    weights: str,
-) -> dict[str, Any]:
+def finish(folder: Path, records: Sequence[Mapping[str, Any]], selection: Selection, weights: str) -> dict[str, Any]:
     """Pool the folds: predictions.csv, metrics.json and the pictures; returns the metrics.
 
     Reported is the last epoch. `oracle` is, per fold, the first of the epochs with most correct test predictions.
+    Pooled over datasets, each has its own scores too (`datasets`), of the same predictions.
     """
     from mepipe.train import pictures
 
-    true = [label for r in records for label in r["labels"]]
-    by_epoch = [[p for r in records for p in r["predicted"][e]] for e in range(len(records[0]["predicted"]))]
-    scores = metrics.score(true, by_epoch[-1], classes)
-    best = [p for r in records for p in _best(r)]
+    classes, subjects = selection.classes, selection.subjects
+    pooled = _Pooled.of(records, len(max(records, key=lambda r: len(r["predicted"]))["predicted"]))
+    scores = metrics.score(pooled.true, pooled.by_epoch[-1], classes)
     result = {
         **scores,
+        "intervals": metrics.intervals(
+            pooled.true, pooled.by_epoch[-1], [subjects[i] for i in pooled.ids], len(classes)
+        ),
         "reported": "last epoch",
         "weights": weights,
         "folds": len(records),
-        "samples": len(true),
-        "oracle": {"note": ORACLE, **metrics.score(true, best, classes)},
+        "samples": len(pooled.true),
+        "oracle": {"note": ORACLE, **metrics.score(pooled.true, [p for r in records for p in _best(r)], classes)},
     }
+    if len(selection.datasets) > 1:
+        result["datasets"] = {d: metrics.score(*pooled.of_dataset(d), classes) for d in selection.datasets}
     files.write(folder / "predictions.csv", _predictions(records, classes, subjects).encode())
     files.write(folder / "metrics.json", to_json(result).encode())
-    note = f"{weights}, {len(true)} samples, {len(records)} folds"
+    note = f"{weights}, {len(pooled.true)} samples, {len(records)} folds"
     pictures.confusion(folder / "confusion.png", scores, classes, note)
     pictures.subjects(folder / "subjects.png", _by_subject(records, subjects), scores["ACC"], note)
-    pictures.curves(
-        folder / "curves.png",
-        [r["losses"] for r in records],
-        [metrics.score(true, guess, classes)["UF1"] for guess in by_epoch],
-        note,
-    )
+    if records[0]["losses"]:
+        uf1 = [metrics.score(pooled.true, guess, classes)["UF1"] for guess in pooled.by_epoch]
+        pictures.curves(folder / "curves.png", [r["losses"] for r in records], uf1, note)
     return result
+
+
+@dataclass(frozen=True)
+class _Pooled:
+    """Predictions of all folds: ids, true labels, and for each epoch the labels predicted after it."""
+
+    ids: list[str]
+    true: list[int]
+    by_epoch: list[list[int]]
+
+    @classmethod
+    def of(cls, records: Sequence[Mapping[str, Any]], epochs: int) -> _Pooled:
+        def after(r: Mapping[str, Any], epoch: int) -> list[int]:
+            found: list[int] = r["predicted"][min(epoch, len(r["predicted"]) - 1)]  # of a fold that stopped, its last
+            return found
+
+        return cls(
+            [i for r in records for i in r["test"]],
+            [label for r in records for label in r["labels"]],
+            [[p for r in records for p in after(r, epoch)] for epoch in range(epochs)],
+        )
+
+    def of_dataset(self, name: str) -> tuple[list[int], list[int]]:
+        rows = [n for n, sample in enumerate(self.ids) if database(sample) == name]
+        return [self.true[n] for n in rows], [self.by_epoch[-1][n] for n in rows]
 
 
 def _best(record: Mapping[str, Any]) -> list[int]:

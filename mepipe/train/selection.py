@@ -2,58 +2,107 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mepipe.errors import MepipeError
+from mepipe.errors import MepipeError, UsageError
+from mepipe.train import composites, schemes
 from mepipe.train.schemes import Scheme
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from mepipe.models.declare import Feature as Readable
     from mepipe.store import Store
     from mepipe.store.feature import Feature
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Samples to train on, in the dataset's order.
+    """Samples to train on, in their datasets' order; pooled over several, sample and subject bear the dataset's name.
 
     labels, subjects, splits (as the release fixes them) and clips (digests of their frames): by sample id. features: by
-    node. excluded: samples without features, and why; dropped: samples that the label scheme leaves out, and what they
-    are labelled.
+    node. read: what a run folder keeps of each dataset, enough to know exactly what was read. excluded: samples
+    without features, and why; dropped: samples that the label scheme leaves out, and what they are labelled.
     """
 
-    dataset: str
-    scheme: Scheme
-    features: dict[str, Feature]
+    datasets: tuple[str, ...]
+    scheme: str
+    classes: tuple[str, ...]
+    features: Mapping[str, Readable]
     labels: dict[str, int]
     subjects: dict[str, str]
     splits: dict[str, str]
     clips: dict[str, str]
+    read: dict[str, Any]
     excluded: dict[str, str]
     dropped: dict[str, str]
 
     def record(self) -> dict[str, Any]:
-        """What features.json keeps: enough to know exactly what was read."""
-        first = next(iter(self.features.values()))
-        return {
-            "dataset": self.dataset,
-            "snapshot": first.path.split("/")[0],
-            "features": {node: {"path": f.path, "key": f.key} for node, f in self.features.items()},
-            "samples": {i: self.scheme.classes[label] for i, label in self.labels.items()},
-            "excluded": self.excluded,
-            "dropped": self.dropped,
-        }
+        """What features.json keeps."""
+        samples = {sample: self.classes[label] for sample, label in self.labels.items()}
+        return {"read": self.read, "samples": samples, "excluded": self.excluded, "dropped": self.dropped}
+
+
+class _Pooled:
+    """One feature over several datasets."""
+
+    def __init__(self, features: Mapping[str, Readable]) -> None:
+        self.features = features
+
+    def __getitem__(self, sample: str) -> np.ndarray:
+        dataset, _, name = sample.partition("/")
+        return self.features[dataset][name]
 
 
 def select(
-    store: Store, dataset: str, nodes: Sequence[str], scheme: Scheme, made_by: str, recipe: str | None = None
+    store: Store,
+    datasets: Sequence[str],
+    nodes: Sequence[str],
+    classes: str,
+    made_by: str,
+    recipe: str | None = None,
 ) -> Selection:
-    """The samples of a dataset that have all these features (of one recipe, or of any) and a class.
+    """The samples of one dataset, or of several pooled, that have all these features and a class.
 
-    MepipeError where a feature or a sample of it is not computed yet, with the command that does, by recipe `made_by`,
-    and where an emotion is unknown to the scheme. Samples that failed in extraction are excluded by name.
+    classes: the label scheme, by name or number. made_by: the recipe that computes the features; recipe: take only its.
+    MepipeError where a feature or a sample of it is not computed yet, with the command that does, and where an emotion
+    is unknown to the scheme; UsageError where the datasets' classes differ. Samples that failed in extraction are
+    excluded by name.
     """
+    parts = {name: _of_one(store, name, nodes, schemes.scheme(classes, name), made_by, recipe) for name in datasets}
+    first = next(iter(parts.values()))
+    if len(parts) == 1:
+        return first
+    if len({part.classes for part in parts.values()}) > 1:
+        found = "; ".join(f"{name}: {', '.join(part.classes)}" for name, part in parts.items())
+        msg = f"Scheme {classes} has other classes for each dataset ({found}). Name one that they share, as cde-3."
+        raise UsageError(msg)
+
+    def joined(field: str) -> dict[str, Any]:
+        items = ((name, item) for name, part in parts.items() for item in getattr(part, field).items())
+        return {composites.key(name, sample): value for name, (sample, value) in items}
+
+    subjects = {sample: composites.key(composites.database(sample), s) for sample, s in joined("subjects").items()}
+    return Selection(
+        tuple(parts),
+        first.scheme.split(" ")[0],
+        first.classes,
+        {node: _Pooled({name: part.features[node] for name, part in parts.items()}) for node in nodes},
+        joined("labels"),
+        subjects,
+        joined("splits"),
+        joined("clips"),
+        {name: part.read[name] for name, part in parts.items()},
+        joined("excluded"),
+        joined("dropped"),
+    )
+
+
+def _of_one(
+    store: Store, dataset: str, nodes: Sequence[str], scheme: Scheme, made_by: str, recipe: str | None
+) -> Selection:
     features = _features(store, dataset, made_by, nodes, recipe)
     first = features[nodes[0]]
     failed = {i: why for f in features.values() for i, why in f.failed.items()}
@@ -74,7 +123,23 @@ def select(
             f"scheme {scheme.name} leaves out {len(dropped)}. See: mepipe status"
         )
         raise MepipeError(msg)
-    return Selection(dataset, scheme, features, labels, subjects, splits, clips, failed, dropped)
+    read = {
+        "snapshot": first.path.split("/")[0],
+        "features": {node: {"path": f.path, "key": f.key} for node, f in features.items()},
+    }
+    return Selection(
+        (dataset,),
+        scheme.name,
+        scheme.classes,
+        features,
+        labels,
+        subjects,
+        splits,
+        clips,
+        {dataset: read},
+        failed,
+        dropped,
+    )
 
 
 def _features(store: Store, dataset: str, made_by: str, nodes: Sequence[str], recipe: str | None) -> dict[str, Feature]:

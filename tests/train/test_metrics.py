@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mepipe.train.metrics import score
+from mepipe.train.metrics import intervals, score
 
 CLASSES = ["negative", "positive", "surprise"]
 
@@ -47,3 +47,33 @@ def test_scores_follow_from_the_confusion_matrix(pairs):
     assert result["UF1"] == pytest.approx(np.mean(f1))
     assert result["UAR"] == pytest.approx(np.mean(recall))
     assert result["ACC"] == pytest.approx(tp.sum() / len(pairs))
+
+
+def test_intervals_are_percentiles_over_drawn_subjects():
+    rng = np.random.default_rng(3)
+    true = rng.integers(0, 3, 60).tolist()
+    pred = [t if rng.random() < 0.6 else int(rng.integers(0, 3)) for t in true]
+    subjects = [f"s{i % 7}" for i in range(60)]
+    draws = np.random.default_rng(0).multinomial(7, np.full(7, 1 / 7), 2000)
+    again: dict[str, list[float]] = {"ACC": [], "UF1": [], "UAR": []}
+    for counts in draws[:, :]:
+        rows = [i for i in range(60) for _ in range(counts[i % 7])]
+        matrix = np.zeros((3, 3))
+        np.add.at(matrix, ([true[i] for i in rows], [pred[i] for i in rows]), 1)
+        there = matrix.sum(axis=0) + matrix.sum(axis=1) > 0
+        said = matrix.sum(axis=1) > 0
+        again["ACC"].append(np.trace(matrix) / matrix.sum())
+        again["UF1"].append(np.mean((2 * np.diag(matrix))[there] / (matrix.sum(0) + matrix.sum(1))[there]))
+        again["UAR"].append(np.mean(np.diag(matrix)[said] / matrix.sum(1)[said]))
+    found = intervals(true, pred, subjects, 3)
+    for name, values in again.items():
+        assert found[name] == pytest.approx(tuple(np.percentile(values, [2.5, 97.5])))
+        assert found[name][0] <= score(true, pred, CLASSES)[name] <= found[name][1]
+
+
+def test_subjects_not_samples_are_drawn():
+    # 20 samples of two subjects, one all right and one all wrong: any share of the two may be drawn
+    true, pred, subjects = [0] * 20, [0] * 10 + [1] * 10, ["a"] * 10 + ["b"] * 10
+    assert intervals(true, pred, subjects, 2)["ACC"] == (0, 1)
+    each = intervals(true, pred, [f"s{i}" for i in range(20)], 2)["ACC"]
+    assert 0.2 < each[0] < 0.4 < 0.6 < each[1] < 0.8  # binomial: .5 -+ 2 x .11

@@ -76,11 +76,13 @@ def test_scores_are_those_of_the_saved_predictions(whole):
 def test_the_run_folder_says_what_was_read_and_by_what(whole):
     folder, _ = whole
     features = json.loads((folder / "features.json").read_text())
-    assert set(features["features"]) == {"rank-pool", "magnify.frames"}
-    assert features["snapshot"] == features["features"]["rank-pool"]["path"].split("/")[0]
+    read = features["read"]["demo"]
+    assert set(read["features"]) == {"rank-pool", "magnify.frames"}
+    assert read["snapshot"] == read["features"]["rank-pool"]["path"].split("/")[0]
     assert features["samples"]["s0_1"] == "positive"
     config = json.loads((folder / "config.json").read_text())
-    assert config["configuration"]["epochs"] == 2
+    assert config["configuration"] == "tiny"
+    assert config["parameters"]["epochs"] == 2
     assert config["weights"] == "random"
     assert {"torch", "timm"} <= set(json.loads((folder / "environment.json").read_text())["versions"])
     for picture in ("confusion.png", "subjects.png", "curves.png"):
@@ -168,7 +170,7 @@ def test_wrong_requests_say_what_to_type(root, tmp_path):
     for more, message in (
         (["--dataset", "samm"], "extract --dataset samm --recipe mpt"),
         (["--classes", "5", "--protocol", "lopo"], "No protocol 'lopo'"),
-        (["--backbone", "vit-l"], "There are: vit-b16, tiny"),
+        (["--config", "tiy"], "no configuration 'tiy'. Did you mean 'tiny'"),
         (["--weights", str(tmp_path)], "--weights random"),
     ):
         with pytest.raises(UsageError, match=message):

@@ -1,0 +1,50 @@
+"""ResNet-18 (He et al. 2016; torchvision's), from random weights, on the motion map from onset to apex."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from mepipe.models import maps
+from mepipe.models.configs.resnet18_flow import ResNetConfig
+from mepipe.models.declare import Feature, Model
+from mepipe.models.learner import Learner, Schedule
+
+
+class ResNet18(Learner):
+    """Motion maps [B, 3, S, S], standardised -> logits [B, classes]."""
+
+    def __init__(self, classes: int) -> None:
+        from torchvision.models import resnet18
+
+        super().__init__()
+        self.standardise = maps.Standardise(3)
+        self.network = resnet18(num_classes=classes)
+
+    def fit(self, batches: Iterable[tuple[Tensor, ...]]) -> None:
+        self.standardise.fit(batch[0] for batch in batches)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(self.standardise(x))
+
+
+def inputs(config: ResNetConfig, read: Mapping[str, Feature], samples: Sequence[str]) -> tuple[Tensor]:
+    """Motion maps, float16 [N, 3, S, S]."""
+    return (maps.single(read, samples, config.size),)
+
+
+def build(config: ResNetConfig, classes: int, checkpoint: Path | None, seed: int) -> Callable[[], ResNet18]:
+    """What makes the network of a fold."""
+    return lambda: ResNet18(classes)
+
+
+MODEL = Model(
+    name="resnet18-flow",
+    recipe="features",
+    features=lambda config: (maps.NODE,),
+    inputs=inputs,
+    build=build,
+    schedule=lambda c: Schedule(c.epochs, c.batch, c.lr, weight_decay=c.weight_decay),
+)
