@@ -270,5 +270,3 @@ class Feature:
                 self.place.copy(path, place)
             else:
                 self.place.write(place, other.place.read(path))
-        if other.place is self.place:
-            self.place.settle(chunks)

@@ -70,17 +70,13 @@ class Place(ABC):
     def building(self, path: str) -> Any:
         """Context manager: an empty local folder, published whole at `path` on leaving; of two makers one wins."""
 
-    def group(self, path: str, write: bool = False) -> zarr.Group:
-        """The Zarr group there. Version 3 only: what version 2 calls an object array is a pickle, which may run."""
+    def group(self, path: str) -> zarr.Group:
+        """The Zarr group there, to be read. Version 3 only: an object array of version 2 is a pickle, which may run."""
         import zarr  # takes half a second, which nobody who only reads plain chunks should pay
 
         from mepipe.store.zarr_store import PlaceStore
 
-        store = PlaceStore(self, path, read_only=not write)
-        return zarr.open_group(store, mode="r+" if write else "r", zarr_format=3, use_consolidated=False)
-
-    def settle(self, paths: list[str]) -> None:  # noqa: B027 - nothing to do is a fair answer
-        """Make sure that files which Zarr has written stay. Nothing to do where it writes through this place."""
+        return zarr.open_group(PlaceStore(self, path), mode="r", zarr_format=3, use_consolidated=False)
 
 
 class Folder(Place):
@@ -152,7 +148,10 @@ class Folder(Place):
             os.link(self.inside(source), private)
         except OSError:
             shutil.copyfile(self.inside(source), private)
+            private.chmod(files.SHARED_FILE)
+        files.flush(private)
         private.replace(self.root / target)
+        files.flush((self.root / target).parent)
 
     def remove(self, path: str) -> None:
         self.inside(path.rpartition("/")[0])
@@ -169,22 +168,6 @@ class Folder(Place):
             files.publish(private, self.root / path)
         finally:
             shutil.rmtree(private, ignore_errors=True)
-
-    def group(self, path: str, write: bool = False) -> zarr.Group:
-        if not write:
-            return super().group(path)
-        import zarr
-
-        self.inside(f"{path}/data")
-        return zarr.open_group(self.inside(path), mode="r+", zarr_format=3, use_consolidated=False)
-
-    def settle(self, paths: list[str]) -> None:
-        for path in paths:
-            with suppress(PermissionError):  # a link to a colleague's file, who has seen to it
-                (self.root / path).chmod(files.SHARED_FILE)
-            files.flush(self.root / path)
-        for folder in {(self.root / path).parent for path in paths}:
-            files.flush(folder)
 
 
 def _open_at_once(path: str, flags: int) -> int:
