@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from mepipe.datasets import aus
 from mepipe.datasets.findings import Release
 from mepipe.datasets.folders import shown
-from mepipe.datasets.frames import numbered_frames
+from mepipe.datasets.frames import numbered_frames, ranges, runs
 from mepipe.datasets.manifest import Sample
 from mepipe.errors import MepipeError
 
@@ -88,7 +88,7 @@ def accept(
             release.report(
                 "warning",
                 where,
-                f"{name}: {_ranges(_runs(missing))} of {sample.onset}..{sample.offset} are missing in {sample.clip}: "
+                f"{name}: {ranges(runs(missing))} of {sample.onset}..{sample.offset} are missing in {sample.clip}: "
                 "decoding fills them from their neighbours. Copy them from the release if it has them.",
             )
         _check_duration(release, where, sample)
@@ -192,8 +192,8 @@ def _missing(sample: Sample, there: Mapping[int, Path]) -> tuple[int, ...]:
     if not lacking:
         return ()
     ends = [sample.onset - 1, *inside, sample.offset + 1]
-    runs = [(a + 1, b - 1) for a, b in pairwise(ends) if b - a > 1]
-    longest = max(last - first + 1 for first, last in runs)
+    gaps = [(a + 1, b - 1) for a, b in pairwise(ends) if b - a > 1]
+    longest = max(last - first + 1 for first, last in gaps)
     if (
         lacking > _MOST_MISSING * length
         or longest > _MOST_IN_A_ROW
@@ -202,27 +202,10 @@ def _missing(sample: Sample, there: Mapping[int, Path]) -> tuple[int, ...]:
         first, *_, last = (*there, max(there))
         msg = (
             f"{sample.id}: {lacking} of frames {sample.onset}..{sample.offset} are not in {sample.clip} "
-            f"(missing: {_ranges(runs)}; there: {first}..{last}). Copy the folder again, or correct the row."
+            f"(missing: {ranges(gaps)}; there: {first}..{last}). Copy the folder again, or correct the row."
         )
         raise MepipeError(msg)
-    return tuple(number for first, last in runs for number in range(first, last + 1))
-
-
-def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
-    """[3, 4, 9] -> [(3, 4), (9, 9)]."""
-    runs: list[tuple[int, int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][1] + 1:
-            runs[-1] = runs[-1][0], number
-        else:
-            runs.append((number, number))
-    return runs
-
-
-def _ranges(runs: Sequence[tuple[int, int]]) -> str:
-    """[(3, 5), (9, 9)] -> '3-5, 9'; at most eight pieces."""
-    named = ", ".join(f"{first}-{last}" if first < last else str(first) for first, last in runs[:8])
-    return named if len(runs) <= 8 else f"{named} and {len(runs) - 8} more runs"
+    return tuple(number for first, last in gaps for number in range(first, last + 1))
 
 
 def _check_duration(release: Release, where: str, sample: Sample) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mepipe.datasets.frames import numbered_frames
+from mepipe.datasets.frames import numbered_frames, ranges, runs
 from mepipe.errors import MepipeError, SampleError
 
 VIDEO_SUFFIXES = frozenset({".avi", ".mp4", ".mkv", ".mpg", ".mpeg", ".mov"})
@@ -129,7 +129,7 @@ def _files(path: Path, onset: int, offset: int, lacking: Collection[int]) -> dic
     if missing:
         first, *_, last = (*there, max(there))
         msg = (
-            f"{len(missing)} of {offset - onset + 1} frames are missing in {path}: {_ranges(missing)}.\n"
+            f"{len(missing)} of {offset - onset + 1} frames are missing in {path}: {ranges(runs(missing))}.\n"
             f"The manifest asks for {onset}..{offset}; the folder holds {len(there)} frames, {first}..{last}.\n"
             "Copy the missing frames from the release, or correct onset and offset in the manifest."
         )
@@ -224,15 +224,3 @@ def _unreadable(file: Path, error: OSError) -> SampleError:
 
 def _size(shape: tuple[int, ...]) -> str:
     return f"{shape[1]}x{shape[0]} in {'gray' if shape[2] == 1 else 'colour'}"
-
-
-def _ranges(numbers: list[int]) -> str:
-    """[3, 4, 5, 9] -> '3-5, 9'; at most eight pieces."""
-    pieces: list[list[int]] = []
-    for number in numbers:
-        if pieces and number == pieces[-1][-1] + 1:
-            pieces[-1][1:] = [number]
-        else:
-            pieces.append([number])
-    named = ", ".join("-".join(map(str, piece)) for piece in pieces[:8])
-    return named if len(pieces) <= 8 else f"{named} and {len(pieces) - 8} more runs"

@@ -1,9 +1,10 @@
-"""Frame folders: which file is which frame."""
+"""Frame folders: which file is which frame; and how frames are named to a person."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from mepipe.errors import MepipeError
@@ -58,3 +59,20 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return entry.is_file()
     except OSError:  # a link that leads to itself
         return False
+
+
+def runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
+    """[3, 4, 9] -> [(3, 4), (9, 9)]."""
+    found: list[tuple[int, int]] = []
+    for number in numbers:
+        if found and number == found[-1][1] + 1:
+            found[-1] = found[-1][0], number
+        else:
+            found.append((number, number))
+    return found
+
+
+def ranges(found: Sequence[tuple[int, int]]) -> str:
+    """[(3, 5), (9, 9)] -> '3-5, 9'; at most eight pieces."""
+    named = ", ".join(f"{first}-{last}" if first < last else str(first) for first, last in found[:8])
+    return named if len(found) <= 8 else f"{named} and {len(found) - 8} more runs"

@@ -14,7 +14,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -106,7 +106,7 @@ def _whole(text: str) -> str:
 
 
 def _row(record: dict[str, str], where: str) -> Sample:
-    values: dict[str, Any] = {k: (v or "").strip() for k, v in record.items()}
+    values: dict[str, Any] = dict(record)
     for name in ("onset", "apex", "offset", "objective"):
         values[name] = _whole(values.get(name) or "")
     values["apex"] = values["apex"] or None
@@ -144,30 +144,45 @@ def _check_header(header: Sequence[str], name: str) -> None:
 
 def parse(text: str, name: str = "manifest") -> list[Sample]:
     """The samples of a manifest's text, in order; MepipeError names the row that is wrong."""
-    reader = csv.DictReader(io.StringIO(text.lstrip("\ufeff")), strict=True)
     samples: list[Sample] = []
     seen: dict[str, int] = {}
-    try:
-        _check_header([h.strip() for h in reader.fieldnames or []], name)
-        reader.fieldnames = [h.strip() for h in reader.fieldnames or []]
-        for record in reader:
-            where = f"{name}, line {reader.line_num}"
-            if None in record or None in record.values():
-                msg = f"{where}: {len(reader.fieldnames)} values expected, as in the header. Correct this row."
-                raise MepipeError(msg)
-            sample = _row(record, where)
-            if sample.id in seen:
-                msg = f"{where}: id {sample.id!r} stands in line {seen[sample.id]} too. Give each sample its own id."
-                raise MepipeError(msg)
-            seen[sample.id] = reader.line_num
-            samples.append(sample)
-    except csv.Error as error:
-        msg = f"{name}, line {reader.line_num}: not CSV ({error}). Save it as comma-separated text."
-        raise MepipeError(msg) from None
+    for line, record in rows(text, name, lambda header: _check_header(header, name)):
+        sample = _row(record, f"{name}, line {line}")
+        claim(seen, sample.id, name, line)
+        samples.append(sample)
     if not samples:
         msg = f"{name}: no samples. Add a row for each, under the header."
         raise MepipeError(msg)
     return samples
+
+
+def rows(text: str, name: str, check: Callable[[list[str]], None]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line number and values, by column, of each row of a CSV, once `check` has seen the header.
+
+    MepipeError names the line that is not CSV, or has more or fewer values than the header.
+    """
+    reader = csv.DictReader(io.StringIO(text.lstrip("\ufeff")), strict=True)
+    try:
+        header = [h.strip() for h in reader.fieldnames or []]
+        check(header)
+        reader.fieldnames = header
+        for record in reader:
+            if None in record or None in record.values():
+                where = f"{name}, line {reader.line_num}"
+                msg = f"{where}: {len(header)} values expected, as in the header. Correct this row."
+                raise MepipeError(msg)
+            yield reader.line_num, {key: value.strip() for key, value in record.items()}
+    except csv.Error as error:
+        msg = f"{name}, line {reader.line_num}: not CSV ({error}). Save it as comma-separated text."
+        raise MepipeError(msg) from None
+
+
+def claim(lines: dict[str, int], sample: str, name: str, line: int) -> None:
+    """Note in `lines` that a sample stands in this line; MepipeError where it stands in another already."""
+    if sample in lines:
+        msg = f"{name}, line {line}: id {sample!r} stands in line {lines[sample]} too. Give each sample its own id."
+        raise MepipeError(msg)
+    lines[sample] = line
 
 
 def read(path: Path) -> list[Sample]:

@@ -8,13 +8,12 @@ are not read.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mepipe.datasets import manifest
 from mepipe.errors import MepipeError
 from mepipe.store import arrival, layout
 
@@ -58,36 +57,26 @@ def read(path: Path, dataset: str) -> List:
     except (OSError, UnicodeDecodeError) as error:
         msg = f"{path}: cannot be read ({error}). A list is UTF-8 text."
         raise MepipeError(msg) from None
-    reader = csv.DictReader(io.StringIO(text), strict=True)
-    rows: list[Row] = []
+    found: list[Row] = []
     lines: dict[str, int] = {}
+    unread: list[str] = []
     total = 0
-    try:
-        header = [h.strip() for h in reader.fieldnames or []]
+
+    def check(header: list[str]) -> None:
         _check_header(header, path.name)
-        reader.fieldnames = header
-        for number, record in enumerate(reader):
-            total += 1
-            where = f"{path.name}, line {reader.line_num}"
-            if None in record or None in record.values():
-                msg = f"{where}: {len(header)} values expected, as in the header. Correct this row."
-                raise MepipeError(msg)
-            given = {k: v.strip() for k, v in record.items()}
-            if given.get("dataset", dataset) != dataset:
-                continue
-            row = _row(given, reader.line_num, number, where)
-            if row.id in lines:
-                msg = f"{where}: id {row.id!r} stands in line {lines[row.id]} too. Give each sample its own id."
-                raise MepipeError(msg)
-            lines[row.id] = reader.line_num
-            rows.append(row)
-    except csv.Error as error:
-        msg = f"{path.name}, line {reader.line_num}: not CSV ({error}). Save it as comma-separated text."
-        raise MepipeError(msg) from None
-    if not rows:
+        unread.extend(h for h in header if h not in _KNOWN)
+
+    for line, given in manifest.rows(text, path.name, check):
+        total += 1
+        if given.get("dataset", dataset) != dataset:
+            continue
+        row = _row(given, line, total - 1, f"{path.name}, line {line}")
+        manifest.claim(lines, row.id, path.name, line)
+        found.append(row)
+    if not found:
         msg = f"{path.name}: no samples{f' of {dataset}' if total else ''}. Add a row for each, under the header."
         raise MepipeError(msg)
-    return List(path.name, rows, total, [h for h in header if h not in _KNOWN])
+    return List(path.name, found, total, unread)
 
 
 def _check_header(header: list[str], name: str) -> None:

@@ -24,7 +24,7 @@ from mepipe.errors import MepipeError, UsageError
 from mepipe.store import Store, arrival, exchange, foreign, foreign_arrays, foreign_files, foreign_list, package
 from mepipe.store.arrival import Arrived
 from mepipe.store.foreign_arrays import About
-from mepipe.train import schemes, selection
+from mepipe.train import selection
 
 IDS = ["a", "b", "c", "d"]
 
@@ -77,7 +77,7 @@ def test_arrays_become_a_feature_that_trainers_read(tmp_path: Path) -> None:
     given = flows(tmp_path)
     opened, arrived = bring(tmp_path)
     assert (arrived.written, dict(arrived.failed)) == (4, {})
-    chosen = selection.select(opened, "samm", ["old-flow"], schemes.scheme("3", "samm"), "features")
+    chosen = selection.select(opened, ["samm"], ["old-flow"], "3", "features")
     assert chosen.labels == {"a": 1, "b": 0, "c": 2}
     assert chosen.subjects == {"a": "s1", "b": "s1", "c": "s2"}
     assert chosen.dropped == {"d": "other"}
@@ -157,7 +157,7 @@ def test_two_features_of_one_list_are_of_one_snapshot(tmp_path: Path) -> None:
     for sample, values in arrays((4,)).items():
         np.save(tmp_path / f"{sample}.npy", values)
     opened, _ = bring(tmp_path, About("embedding", shows_face=False))
-    chosen = selection.select(opened, "samm", ["old-flow", "embedding"], schemes.scheme("3", "samm"), "features")
+    chosen = selection.select(opened, ["samm"], ["old-flow", "embedding"], "3", "features")
     assert chosen.features["embedding"].dims == ("sample", "feature")
 
 
