@@ -72,7 +72,9 @@ class Job:
     def samples(self) -> Samples:
         """What it trains on, read from the store."""
         chosen, ids = self.selection, tuple(self.selection.labels)
-        inputs = self.model.inputs(self.parameters, chosen.features, ids)
+        # by the model's own names for what it reads, whatever was named instead
+        read = dict(zip(self.model.features(self.parameters), chosen.features.values(), strict=True))
+        inputs = self.model.inputs(self.parameters, read, ids)
         labels = torch.tensor(list(chosen.labels.values()))
         return Samples(ids, labels, inputs, tuple(chosen.subjects[i] for i in ids))
 
@@ -85,7 +87,11 @@ def resolve(request: Request, store_url: str | Path) -> Job:
     """MepipeError or UsageError for whatever is not there, before anything is computed or written."""
     parameters = configs.choose(request.model, request.configuration, request.changes)
     model = declare.get(request.model)
-    nodes = request.features or model.features(parameters)
+    wanted = model.features(parameters)
+    nodes = request.features or wanted
+    if len(nodes) != len(wanted):
+        msg = f"{model.name} reads {', '.join(wanted)}: name as many features instead, in this order (--feature)."
+        raise UsageError(msg)
     chosen = selection.select(
         store.open(store_url), request.datasets, nodes, request.classes, model.recipe, request.recipe
     )
