@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mepipe.errors import UsageError
+from mepipe.errors import MepipeError, UsageError
 
 if TYPE_CHECKING:
     from mepipe.settings import Settings
@@ -89,8 +89,26 @@ def _face_model() -> Check:
 
         with FaceMesh():
             return Check("face mesh", "loads, offline")
+    except MepipeError:  # MediaPipe has none of its own since 0.10.30
+        return _face_landmarker()
     except Exception as error:
-        return Check("face mesh", f"{type(error).__name__}: {error}", "pip install 'mediapipe>=0.10.21,<0.10.30'")
+        mend = "pip install -c constraints.txt 'mepipe[extract]'"
+        return Check("face mesh", f"{type(error).__name__}: {error}", mend)
+
+
+def _face_landmarker() -> Check:
+    from mepipe import weights
+    from mepipe.ops.landmarker_task import FaceLandmarker
+
+    what, name = "face landmarker", "face-landmarker"
+    if weights.find(name) is None:
+        mend = f"mepipe weights fetch {name}, or download them elsewhere and mepipe weights add {name} FILE"
+        return Check(what, f"this MediaPipe has no face mesh, and there are no weights {name}", mend)
+    try:
+        FaceLandmarker(weights.locate(name)).close()
+    except Exception as error:
+        return Check(what, f"{type(error).__name__}: {error}", f"Remove them, and mepipe weights fetch {name}")
+    return Check(what, f"loads, offline; recipes say, under align, landmarker: {name}")
 
 
 def _gpu(wanted: str) -> Check:

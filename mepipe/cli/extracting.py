@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections import Counter
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +11,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from mepipe.cli import extracted
 from mepipe.errors import UsageError
 
 if TYPE_CHECKING:
     from mepipe.datasets.manifest import Sample
     from mepipe.recipe.resolve import Resolved
+    from mepipe.run.executors import Executor
     from mepipe.run.extract import Summary
     from mepipe.run.plan import Plan
 
-SHOWN = 20  # clips of a dry run
+SAY = 0.5  # seconds between two looks at what failed
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = [
@@ -36,7 +37,20 @@ _OPTIONS = [
     click.option("--store", help="The store, a folder.  [default: cache/features.zarr]"),
     click.option("--upstream", help="A store to take from what is missing; none: compute it.  [default: none]"),
     click.option("--sample", "only", multiple=True, metavar="ID", help="Compute only these samples' clips."),
-    click.option("--workers", "-j", type=click.IntRange(1), help="Worker processes.  [default: one per core]"),
+    click.option(
+        "--workers",
+        "-j",
+        type=click.IntRange(0),
+        help="Worker processes; 0: none, for debugging.  [default: one per core, as many as memory holds]",
+    ),
+    click.option("--dask", type=click.IntRange(1), metavar="N", help="N worker processes under a Dask of their own."),
+    click.option("--scheduler", metavar="URL", help="Give the work to a running Dask cluster: tcp://host:8786."),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(0, min_open=True),
+        metavar="SECONDS",
+        help="What a single clip may take at most.  [default: 3600]",
+    ),
     click.option("--device", help="Where stages compute that can choose: cpu, cuda, cuda:1.  [default: cpu]"),
     click.option("--retry-failed", is_flag=True, help="Try again what failed for good, too."),
     click.option("--dry-run", "-n", is_flag=True, help="Print what would be computed, and stop."),
@@ -64,6 +78,9 @@ class Request:
     upstream: str | None
     only: tuple[str, ...]
     workers: int | None
+    dask: int | None
+    scheduler: str | None
+    timeout: float | None
     device: str | None
     retry_failed: bool
     dry_run: bool
@@ -78,10 +95,11 @@ def run(request: Request, ref: str, nodes: dict[str, Resolved], wanted: list[str
     from mepipe.recipe.resolve import needed
     from mepipe.run import preload
 
-    if not request.dry_run and request.workers != 1:
+    _check_who(request)
+    if not request.dry_run and request.workers != 0 and not request.scheduler:
         preload.start(module for name in needed(nodes, wanted) for module in nodes[name].stage.loads)
     from mepipe import settings, store
-    from mepipe.run import devices, executors, extract, plan
+    from mepipe.run import devices, extract, plan
 
     config = settings.load()
     device = request.device or config.device
@@ -106,27 +124,59 @@ def run(request: Request, ref: str, nodes: dict[str, Resolved], wanted: list[str
         )
     if request.only:
         todo = _restrict(todo, request.only)
-    click.echo(_plan_line(todo), err=True)
+    click.echo(extracted.plan_line(todo), err=True)
     if request.dry_run:
-        _show_dry_run(todo, request)
+        extracted.show_dry_run(todo, why=request.why, as_json=request.as_json)
         return
-    workers = min(request.workers or executors.default_workers(), max(1, len(todo.tasks)))
     comes = tqdm(desc="from upstream", unit="B", unit_scale=True, disable=None if todo.upstream else True)
     with comes, tqdm(total=len(todo.tasks), desc="extract", unit="clip", disable=None) as bar:
+        said = 0.0
 
         def tick(summary: Summary) -> None:
-            bar.set_postfix(failed=len(summary.failed_samples), refresh=False)
+            nonlocal said
+            if not bar.disable and time.monotonic() > said + SAY:
+                said = time.monotonic()
+                bar.set_postfix_str(extracted.so_far(summary), refresh=False)
             bar.update()
 
+        def tell(line: str) -> None:
+            bar.write(line, file=sys.stderr)
+
         try:
-            summary = extract.run(todo, ref, workers, tick, comes.update)
+            summary = extract.run(todo, ref, _executor(request, todo, tell), tick, comes.update)
         except KeyboardInterrupt:
             bar.close()
             click.echo("Stopped. What was finished is kept; run the same command again to go on.", err=True)
             sys.exit(130)
-    _show(todo, summary, request.as_json)
+    extracted.show(todo, summary, request.as_json)
     if summary.failed:
         sys.exit(1)
+
+
+def _check_who(request: Request) -> None:
+    given = [f"--{name}" for name in ("workers", "dask", "scheduler") if getattr(request, name) is not None]
+    if len(given) > 1:
+        msg = f"{' and '.join(given)}: one of them says who computes. Leave out the other."
+        raise UsageError(msg)
+
+
+def _executor(request: Request, todo: Plan, tell: Callable[[str], object]) -> Executor:
+    """Who computes."""
+    from functools import partial
+
+    from mepipe.run import executors, workers
+
+    if request.workers == 0:
+        return executors.inline
+    most, timeout = max(1, len(todo.tasks)), request.timeout or workers.TIMEOUT
+    if request.dask or request.scheduler:
+        from mepipe.run import cluster
+
+        if request.scheduler:
+            return partial(cluster.running, address=request.scheduler, timeout=timeout, tell=tell)
+        return partial(cluster.own, count=min(request.dask or 1, most), timeout=timeout, tell=tell)
+    count = min(request.workers or executors.default_workers(todo), most)
+    return partial(executors.processes, count=count, timeout=timeout)
 
 
 def _samples(request: Request, config: Any) -> tuple[str, list[Sample], Path]:
@@ -161,69 +211,3 @@ def _restrict(todo: Plan, only: tuple[str, ...]) -> Plan:
             raise UsageError(msg)
     behind = {node: {s: taken[s] for s in taken if s in only} for node, taken in todo.upstream.items()}
     return replace(todo, tasks=[t for t in todo.tasks if t.sample.id in only], upstream=behind)
-
-
-def _plan_line(todo: Plan) -> str:
-    missing = sum(len(t.wanted) for t in todo.tasks)
-    adopted = sum(len(taken) for taken in todo.adopt.values())
-    behind = sum(r.state == "done" for taken in todo.upstream.values() for _, r in taken.values())
-    origins = {"from an earlier snapshot": adopted, "from upstream": behind}
-    told = ", ".join(f"{count} {origin}" for origin, count in origins.items() if count)
-    failed = sum(len(f) for f in todo.failed.values())
-    return (
-        f"{todo.dataset}: {len(todo.samples)} clips x {len(todo.stored)} features: "
-        f"{sum(todo.cached.values())} cached{f' ({told})' if told else ''}, "
-        f"{missing} to compute{f', {failed} known to fail' if failed else ''}"
-    )
-
-
-def _show_dry_run(todo: Plan, request: Request) -> None:
-    wanted: dict[str, Any] = {t.sample.id: sorted(t.wanted) for t in todo.tasks}
-    if request.why:
-        from mepipe.run import why
-
-        wanted = why.reasons(todo)
-    if request.as_json:
-        click.echo(json.dumps({"snapshot": todo.snapshot, "compute": wanted, "cached": todo.cached}, indent=1))
-        return
-    for sample, nodes in list(wanted.items())[:SHOWN]:
-        if not request.why:
-            click.echo(f"  {sample}: {', '.join(nodes)}")
-            continue
-        for reason in dict.fromkeys(nodes.values()):
-            click.echo(f"  {sample}: {reason} ({', '.join(n for n in nodes if nodes[n] == reason)})")
-    if len(wanted) > SHOWN:
-        click.echo(f"  … and {len(wanted) - SHOWN} more clips; --json names all")
-
-
-def _show(todo: Plan, summary: Summary, as_json: bool) -> None:
-    if as_json:
-        content = {
-            "dataset": todo.dataset,
-            "store": todo.store.url,
-            "snapshot": summary.snapshot,
-            "features": {n: f"{summary.snapshot}/{todo.nodes[n].folder}" for n in todo.stored},
-            "computed": dict(summary.computed),
-            "cached": summary.cached,
-            "upstream": summary.upstream,
-            "failed": summary.failed,
-            "seconds": {k: round(v, 3) for k, v in summary.seconds.items()},
-            "bytes": summary.written,
-            "wall": round(summary.wall, 3),
-        }
-        click.echo(json.dumps(content, indent=1))
-        return
-    width = max(len(n) for n in todo.stored)
-    click.echo(f"{'feature':{width}}  computed  cached  failed  key")
-    for name in todo.stored:
-        row = (summary.computed[name], summary.cached[name], len(summary.failed.get(name, {})))
-        click.echo(f"{name:{width}}  {row[0]:8}  {row[1]:6}  {row[2]:6}  {todo.nodes[name].key[:8]}")
-    if summary.seconds:
-        stages = sorted(summary.seconds.items(), key=lambda item: -item[1])
-        click.echo("seconds: " + ", ".join(f"{stage} {s:.1f}" for stage, s in stages) + f"; wall {summary.wall:.1f}")
-    click.echo(f"{summary.written / 1e6:.1f} MB written to {todo.store.url}/{summary.snapshot}")
-    reasons = Counter(summary.failed_samples.values())
-    for reason, count in reasons.most_common():
-        names = [s for s, r in summary.failed_samples.items() if r == reason]
-        shown = ", ".join(names[:5]) + (f" and {count - 5} more" if count > 5 else "")
-        click.echo(f"failed: {shown}: {reason}", err=True)

@@ -118,7 +118,7 @@ def _run(
             stores.create(place), dataset, samples, root, nodes, [NODE],
             retry_failed=retry_failed, upstream=upstream, tick=bar.update,
         )  # fmt: skip
-    workers = min(workers or executors.default_workers(), max(1, len(todo.tasks)))
+    workers = min(workers or executors.default_workers(todo), max(1, len(todo.tasks)))
     with tqdm(total=len(todo.tasks), desc="spot", unit="clip", disable=None) as bar:
         try:
             # Named as a single node's: other recipes of the dataset tell which snapshot is current.

@@ -113,7 +113,7 @@ def _cells(scores: dict[str, Any]) -> str:
 
 
 def _scores(metrics: dict[str, Any]) -> str:
-    return f"UF1 {metrics['UF1']:.3f}  UAR {metrics['UAR']:.3f}  ACC {metrics['ACC']:.3f}"
+    return "  ".join(f"{name} {metrics[name]:.3f}" for name in ("UF1", "UAR", "ACC", "F1") if name in metrics)
 
 
 def _content(run: Run) -> dict[str, Any]:

@@ -51,6 +51,7 @@ _SHARED = [
     click.option("--dataset", required=True, multiple=True, help="Which dataset's features to read; several: pooled."),
     click.option("--protocol", default="loso", show_default=True, help="loso, cde, cross, fixed, kfold-K."),
     click.option("--classes", default="3", show_default=True, help="The label scheme, by number of classes or name."),
+    click.option("--units", default="micro-au", show_default=True, help="Set of action units, for models of these."),
     click.option(
         "--config", "configuration", help="Named configuration.  [default: paper; with --backbone tiny, tiny]"
     ),
@@ -80,6 +81,7 @@ _SHARED = [
 _OF_REQUEST = (
     "protocol",
     "classes",
+    "units",
     "configuration",
     "recipe",
     "seed",
@@ -146,24 +148,26 @@ def _train(job: Job, folder: Path, processes: int | None, dry_run: bool, as_json
 
 def _plan(job: Job, folder: Path) -> str:
     chosen = job.selection
-    counts = [list(chosen.labels.values()).count(label) for label in range(len(chosen.classes))]
+    labels = list(chosen.labels.values())
+    numbers = map(sum, zip(*labels, strict=True)) if chosen.units else map(labels.count, range(len(chosen.classes)))
+    counts = dict(zip(chosen.classes, numbers, strict=True))
     paths = [f["path"] for part in chosen.read.values() for f in part["features"].values()]
     lines = [
         *(f"feature   {path}" for path in paths),
         f"protocol  {job.config['protocol']}: {len(job.folds)} folds, {len(set(chosen.subjects.values()))} subjects",
-        f"classes   {', '.join(f'{c} {n}' for c, n in zip(chosen.classes, counts, strict=True))}",
+        f"{'units' if chosen.units else 'classes':8}  {', '.join(f'{c} {n}' for c, n in counts.items())}",
         f"model     {job.model.name} ({job.config['configuration']}), {job.weights}; {job.how.schedule.epochs} epochs, "
         f"seed {job.how.seed}, {job.how.device.type}",
         f"run       {folder}",
     ]
     if chosen.dropped:
-        lines.append(f"left out  {len(chosen.dropped)} samples whose emotion has no class in {chosen.scheme}")
+        lines.append(f"left out  {len(chosen.dropped)} samples without a class in {chosen.scheme}")
     lines += [f"excluded  {sample}: {why}" for sample, why in chosen.excluded.items()]
     return "\n".join(lines)
 
 
 def _table(job: Job, metrics: dict[str, Any]) -> str:
-    names = ("ACC", "F1", "UF1", "UAR")
+    names = [name for name in ("ACC", "F1", "UF1", "UAR") if name in metrics]
     rows = [(f"last epoch, {job.weights}", metrics)]
     rows += [(f"  of these, {name}", scores) for name, scores in metrics.get("datasets", {}).items()]
     rows += [(f"oracle ({metrics['oracle']['note']})", metrics["oracle"])]

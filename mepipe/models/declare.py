@@ -47,7 +47,8 @@ class Model:
     build: (config, number of classes, checkpoint or None for random weights, seed) -> what makes a network for a fold,
     drawing what is not in the checkpoint from Torch's own generator. weights: the name of the checkpoint that a
     configuration begins with, None where it begins with nothing. estimator: instead of build and schedule, config -> a
-    classifier of scikit-learn that has not been fitted, with predict_proba; inputs are then one array [N, D].
+    classifier of scikit-learn that has not been fitted, with predict_proba; inputs are then one array [N, D]. units:
+    it detects action units: labels and logits are [B, units], labels float32 0 or 1.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Model:
     schedule: Callable[[Any], Schedule] = _not_trained
     weights: Callable[[Any], str | None] = lambda config: None
     estimator: Callable[[Any], Any] | None = None
+    units: bool = False
 
 
 def get(name: str) -> Model:

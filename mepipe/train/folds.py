@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mepipe.errors import MepipeError
@@ -23,8 +24,9 @@ from mepipe.train.protocols import Fold
 
 @dataclass(frozen=True)
 class Samples:
-    """What there is to train on, in one order: ids, int64 labels [N], and the model's inputs, each [N, ...].
+    """What there is to train on, in one order: ids, labels, and the model's inputs, each [N, ...].
 
+    labels: int64 [N], a class each; or float32 [N, A] of 0 and 1, whether each of A action units is there.
     subjects: of each sample, needed where some of the training subjects are held out.
     """
 
@@ -101,18 +103,29 @@ def record(fold: Fold, seed: int, samples: Samples, losses: list[float], scores:
     """What is kept of a fold, as JSON; scores: probabilities [test, classes] after each epoch, the last is reported.
 
     The keys: fold, seed, train, test (ids), labels (of test), losses (mean training loss per epoch), predicted (label
-    per epoch and test sample), probabilities (one list per test sample).
+    per epoch and test sample; of action units a list), probabilities (one list per test sample).
     """
     return {
         "fold": fold.name,
         "seed": seed,
         "train": list(fold.train),
         "test": list(fold.test),
-        "labels": samples.labels[samples.rows(fold.test)].tolist(),
+        "labels": samples.labels[samples.rows(fold.test)].to(torch.int64).tolist(),
         "losses": losses,
-        "predicted": [s.argmax(dim=1).tolist() for s in scores],
+        "predicted": [decided(s, samples.labels).tolist() for s in scores],
         "probabilities": scores[-1].tolist(),
     }
+
+
+def chances(logits: Tensor, labels: Tensor) -> Tensor:
+    """Probabilities float32, on the CPU: of classes, or where labels are several to a sample, of each action unit."""
+    logits = logits.float()
+    return (logits.sigmoid() if labels.ndim > 1 else logits.softmax(dim=-1)).cpu()
+
+
+def decided(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """The likeliest class; of action units those that are likelier than not."""
+    return (probabilities > 0.5).to(torch.int64) if labels.ndim > 1 else probabilities.argmax(dim=-1)
 
 
 def train_fold(
@@ -222,13 +235,15 @@ def predict(learner: Learner, samples: Samples, rows: Tensor, how: How) -> Tenso
     learner.eval()
     with _precision(how):
         logits = [learner(*samples.batch(part, how.device)) for part in rows.split(how.schedule.batch)]
-    return torch.cat(logits).float().softmax(dim=1).cpu()
+    return chances(torch.cat(logits), samples.labels)
 
 
 def _loss(learner: Learner, samples: Samples, rows: Tensor, how: How) -> float:
     """Mean cross-entropy of the samples."""
-    chances = predict(learner, samples, rows, how)
-    return float(torch.nn.functional.nll_loss(chances.clamp_min(1e-12).log(), samples.labels[rows]))
+    found, true = predict(learner, samples, rows, how).clamp(1e-7, 1 - 1e-7), samples.labels[rows]
+    if true.ndim > 1:
+        return float(F.binary_cross_entropy(found, true))
+    return float(F.nll_loss(found.log(), true))
 
 
 def _precision(how: How) -> torch.autocast:

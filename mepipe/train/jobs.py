@@ -15,7 +15,7 @@ from mepipe import store
 from mepipe.errors import UsageError
 from mepipe.models import backbones, configs, declare
 from mepipe.models.learner import Learner, Schedule
-from mepipe.train import protocols, runfolder, selection
+from mepipe.train import protocols, results, runfolder, selection
 from mepipe.train.folds import How, Samples, Stopping
 
 FITTED = Schedule(epochs=1, batch=1, lr=1.0)  # of what is not trained by steps: progress counts its folds
@@ -27,6 +27,7 @@ class Request:
 
     configuration, changes: see `models.configs`. features: nodes to read instead of the model's. weights: a checkpoint,
     a folder that holds it, or "random", for models that begin with one. recipe: take the features of this recipe only.
+    units: the set of action units that a model of these is asked for, instead of classes.
     hold_out: share of the training subjects by whom to stop early, 0 for a fixed number of epochs.
     """
 
@@ -34,6 +35,7 @@ class Request:
     datasets: tuple[str, ...]
     protocol: str = "loso"
     classes: str = "3"
+    units: str = "micro-au"
     configuration: str = configs.DEFAULT
     changes: dict[str, Any] | None = None
     features: tuple[str, ...] = ()
@@ -75,7 +77,7 @@ class Job:
         # by the model's own names for what it reads, whatever was named instead
         read = dict(zip(self.model.features(self.parameters), chosen.features.values(), strict=True))
         inputs = self.model.inputs(self.parameters, read, ids)
-        labels = torch.tensor(list(chosen.labels.values()))
+        labels = torch.tensor(list(chosen.labels.values()), dtype=torch.float32 if chosen.units else torch.int64)
         return Samples(ids, labels, inputs, tuple(chosen.subjects[i] for i in ids))
 
     def build(self) -> Callable[[], Learner]:
@@ -93,7 +95,13 @@ def resolve(request: Request, store_url: str | Path) -> Job:
         msg = f"{model.name} reads {', '.join(wanted)}: name as many features instead, in this order (--feature)."
         raise UsageError(msg)
     chosen = selection.select(
-        store.open(store_url), request.datasets, nodes, request.classes, model.recipe, request.recipe
+        store.open(store_url),
+        request.datasets,
+        nodes,
+        request.classes,
+        model.recipe,
+        request.recipe,
+        request.units if model.units else "",
     )
     backbone = model.weights(parameters)
     random = request.weights == backbones.RANDOM
@@ -176,4 +184,4 @@ def run(
     if lacking:
         loops.train(job, lacking, folder, processes, on_epoch)
     records = [found for fold in job.folds if (found := runfolder.read_fold(folder, fold, job.how.seed))]
-    return runfolder.finish(folder, records, job.selection, job.weights)
+    return results.finish(folder, records, job.selection, job.weights)

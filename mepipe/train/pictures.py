@@ -37,6 +37,21 @@ def confusion(path: Path, scores: Mapping[str, Any], classes: Sequence[str], not
     _save(figure, path)
 
 
+def units(path: Path, scores: Mapping[str, Any], note: str) -> None:
+    """F1 of each action unit, with how many samples have it; a line for their mean."""
+    names = list(scores["per_class"])
+    figure = Figure(figsize=(max(4.0, 1.5 + 0.6 * len(names)), 3.4), layout="constrained")
+    axes = figure.add_subplot()
+    bars = axes.bar(range(len(names)), [scores["per_class"][n]["F1"] for n in names], color="#4c78a8")
+    axes.bar_label(bars, [f"of {scores['per_class'][n]['samples']}" for n in names], fontsize=7, padding=1)
+    axes.axhline(scores["F1"], color="black", linewidth=0.8, linestyle="--", label=f"mean: {scores['F1']:.3f}")
+    axes.set_xticks(range(len(names)), names)
+    axes.set(ylabel="F1, pooled over folds", ylim=(0, 1.1))
+    axes.legend(fontsize=8, loc="lower right")
+    axes.set_title(note, fontsize=9)
+    _save(figure, path)
+
+
 def subjects(path: Path, counts: Mapping[str, tuple[int, int]], overall: float, note: str) -> None:
     """Accuracy of each subject's samples, with their number; a line for the accuracy over all samples."""
     names = list(counts)
@@ -53,21 +68,22 @@ def subjects(path: Path, counts: Mapping[str, tuple[int, int]], overall: float, 
     _save(figure, path)
 
 
-def curves(path: Path, losses: Sequence[Sequence[float]], uf1: Sequence[float], note: str) -> None:
-    """Training loss of each fold and their mean, and UF1 of the pooled test predictions after each epoch."""
-    epochs = np.arange(1, len(uf1) + 1)
+def curves(path: Path, losses: Sequence[Sequence[float]], f1: Sequence[float], note: str) -> None:
+    """Training loss of each fold and their mean, and macro F1 of the pooled test predictions after each epoch."""
+    epochs = np.arange(1, len(f1) + 1)
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for fold in losses:
-        left.plot(epochs, fold, color="#4c78a8", alpha=0.25, linewidth=0.8)
-    left.plot(
-        epochs, np.mean(losses, axis=0), color="#4c78a8", label="mean of folds", marker="." if len(epochs) < 3 else ""
-    )
-    left.set(xlabel="epoch", ylabel="training loss (cross-entropy)", ylim=(0, None))
+    every = np.full((len(losses), len(epochs)), np.nan)  # a fold that stopped has no losses from there on
+    for row, fold in zip(every, losses, strict=True):
+        row[: len(fold)] = fold
+        left.plot(epochs, row, color="#4c78a8", alpha=0.25, linewidth=0.8)
+    mean = np.nanmean(every, axis=0)
+    left.plot(epochs, mean, color="#4c78a8", label="mean of folds", marker="." if len(epochs) < 3 else "")
+    left.set(xlabel="epoch", ylabel="training loss", ylim=(min(0.0, float(np.nanmin(every))), None))
     left.legend(fontsize=8)
-    right.plot(epochs, uf1, color="#e45756", marker="." if len(epochs) < 3 else "")
-    right.set(xlabel="epoch", ylabel="UF1 on test, pooled over folds", ylim=(0, 1.02))
-    right.plot(epochs[-1], uf1[-1], "o", color="black", label=f"reported: last epoch, {uf1[-1]:.3f}")
+    right.plot(epochs, f1, color="#e45756", marker="." if len(epochs) < 3 else "")
+    right.set(xlabel="epoch", ylabel="F1 on test, pooled over folds", ylim=(0, 1.02))
+    right.plot(epochs[-1], f1[-1], "o", color="black", label=f"reported: last epoch, {f1[-1]:.3f}")
     right.legend(fontsize=8, loc="lower right")
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

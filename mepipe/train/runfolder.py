@@ -8,13 +8,10 @@ checkpoints/      on request: what training changed, a file per fold
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,17 +19,12 @@ from urllib.parse import quote
 
 from mepipe.errors import MepipeError
 from mepipe.store import files
-from mepipe.train import metrics
-from mepipe.train.composites import database
 from mepipe.train.folds import fold_seed
 from mepipe.train.protocols import Fold
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from mepipe.train.selection import Selection
-
-ORACLE = "selected on test data"
 _PACKAGES = ("mepipe", "numpy", "scikit-learn", "timm", "torch", "torchvision")
 
 
@@ -151,91 +143,3 @@ def read_fold(folder: Path, fold: Fold, seed: int) -> dict[str, Any] | None:
         msg = f"{path}: is of another fold or seed. Delete it, and run the same command again."
         raise MepipeError(msg)
     return record
-
-
-def finish(folder: Path, records: Sequence[Mapping[str, Any]], selection: Selection, weights: str) -> dict[str, Any]:
-    """Pool the folds: predictions.csv, metrics.json and the pictures; returns the metrics.
-
-    Reported is the last epoch. `oracle` is, per fold, the first of the epochs with most correct test predictions.
-    Pooled over datasets, each has its own scores too (`datasets`), of the same predictions.
-    """
-    from mepipe.train import pictures
-
-    classes, subjects = selection.classes, selection.subjects
-    pooled = _Pooled.of(records, len(max(records, key=lambda r: len(r["predicted"]))["predicted"]))
-    scores = metrics.score(pooled.true, pooled.by_epoch[-1], classes)
-    result = {
-        **scores,
-        "intervals": metrics.intervals(
-            pooled.true, pooled.by_epoch[-1], [subjects[i] for i in pooled.ids], len(classes)
-        ),
-        "reported": "last epoch",
-        "weights": weights,
-        "folds": len(records),
-        "samples": len(pooled.true),
-        "oracle": {"note": ORACLE, **metrics.score(pooled.true, [p for r in records for p in _best(r)], classes)},
-    }
-    if len(selection.datasets) > 1:
-        result["datasets"] = {d: metrics.score(*pooled.of_dataset(d), classes) for d in selection.datasets}
-    files.write(folder / "predictions.csv", _predictions(records, classes, subjects).encode())
-    files.write(folder / "metrics.json", to_json(result).encode())
-    note = f"{weights}, {len(pooled.true)} samples, {len(records)} folds"
-    pictures.confusion(folder / "confusion.png", scores, classes, note)
-    pictures.subjects(folder / "subjects.png", _by_subject(records, subjects), scores["ACC"], note)
-    if records[0]["losses"]:
-        uf1 = [metrics.score(pooled.true, guess, classes)["UF1"] for guess in pooled.by_epoch]
-        pictures.curves(folder / "curves.png", [r["losses"] for r in records], uf1, note)
-    return result
-
-
-@dataclass(frozen=True)
-class _Pooled:
-    """Predictions of all folds: ids, true labels, and for each epoch the labels predicted after it."""
-
-    ids: list[str]
-    true: list[int]
-    by_epoch: list[list[int]]
-
-    @classmethod
-    def of(cls, records: Sequence[Mapping[str, Any]], epochs: int) -> _Pooled:
-        def after(r: Mapping[str, Any], epoch: int) -> list[int]:
-            found: list[int] = r["predicted"][min(epoch, len(r["predicted"]) - 1)]  # of a fold that stopped, its last
-            return found
-
-        return cls(
-            [i for r in records for i in r["test"]],
-            [label for r in records for label in r["labels"]],
-            [[p for r in records for p in after(r, epoch)] for epoch in range(epochs)],
-        )
-
-    def of_dataset(self, name: str) -> tuple[list[int], list[int]]:
-        rows = [n for n, sample in enumerate(self.ids) if database(sample) == name]
-        return [self.true[n] for n in rows], [self.by_epoch[-1][n] for n in rows]
-
-
-def _best(record: Mapping[str, Any]) -> list[int]:
-    def correct(guess: list[int]) -> int:
-        return sum(p == t for p, t in zip(guess, record["labels"], strict=True))
-
-    return max(record["predicted"], key=correct)
-
-
-def _predictions(records: Sequence[Mapping[str, Any]], classes: Sequence[str], subjects: Mapping[str, str]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["id", "subject", "fold", "true", "predicted", *(f"p_{c}" for c in classes)])
-    for r in records:
-        rows = zip(r["test"], r["labels"], r["predicted"][-1], r["probabilities"], strict=True)
-        for sample, label, guess, p in rows:
-            writer.writerow([sample, subjects[sample], r["fold"], classes[label], classes[guess], *p])
-    return out.getvalue()
-
-
-def _by_subject(records: Sequence[Mapping[str, Any]], subjects: Mapping[str, str]) -> dict[str, tuple[int, int]]:
-    """Correct and all samples of each subject, in order."""
-    counts: dict[str, tuple[int, int]] = {}
-    for r in records:
-        for sample, label, guess in zip(r["test"], r["labels"], r["predicted"][-1], strict=True):
-            right, total = counts.get(subjects[sample], (0, 0))
-            counts[subjects[sample]] = (right + (label == guess), total + 1)
-    return dict(sorted(counts.items()))

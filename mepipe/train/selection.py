@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mepipe.errors import MepipeError, UsageError
 from mepipe.train import composites, schemes
-from mepipe.train.schemes import Scheme
+from mepipe.train.schemes import Scheme, UnitSet
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class Selection:
     """Samples to train on, in their datasets' order; pooled over several, sample and subject bear the dataset's name.
 
-    labels, subjects, splits (as the release fixes them) and clips (digests of their frames): by sample id. features: by
+    labels (a class each, or 1 and 0 for each of several action units), subjects, splits (as the release fixes them) and
+    clips (digests of their frames): by sample id. classes: their names, or those of the action units. features: by
     node. read: what a run folder keeps of each dataset, enough to know exactly what was read. excluded: samples
     without features, and why; dropped: samples that the label scheme leaves out, and what they are labelled.
     """
@@ -31,7 +32,7 @@ class Selection:
     scheme: str
     classes: tuple[str, ...]
     features: Mapping[str, Readable]
-    labels: dict[str, int]
+    labels: dict[str, Any]
     subjects: dict[str, str]
     splits: dict[str, str]
     clips: dict[str, str]
@@ -39,9 +40,20 @@ class Selection:
     excluded: dict[str, str]
     dropped: dict[str, str]
 
+    @property
+    def units(self) -> bool:
+        """Whether labels are action units."""
+        return any(isinstance(label, tuple) for label in self.labels.values())
+
+    def names(self, label: Any) -> str:
+        """A label for a person: its class, or the action units that are there."""
+        if isinstance(label, int):
+            return self.classes[label]
+        return "+".join(name for name, there in zip(self.classes, label, strict=True) if there)
+
     def record(self) -> dict[str, Any]:
         """What features.json keeps."""
-        samples = {sample: self.classes[label] for sample, label in self.labels.items()}
+        samples = {sample: self.names(label) for sample, label in self.labels.items()}
         return {"read": self.read, "samples": samples, "excluded": self.excluded, "dropped": self.dropped}
 
 
@@ -63,21 +75,29 @@ def select(
     classes: str,
     made_by: str,
     recipe: str | None = None,
+    units: str = "",
 ) -> Selection:
     """The samples of one dataset, or of several pooled, that have all these features and a class.
 
-    classes: the label scheme, by name or number. made_by: the recipe that computes the features; recipe: take only its.
+    classes: the label scheme, by name or number. units: a set of action units by name, whose presence is then the
+    label, instead. made_by: the recipe that computes the features; recipe: take only its.
     MepipeError where a feature or a sample of it is not computed yet, with the command that does, and where an emotion
     is unknown to the scheme; UsageError where the datasets' classes differ. Samples that failed in extraction are
     excluded by name.
     """
-    parts = {name: _of_one(store, name, nodes, schemes.scheme(classes, name), made_by, recipe) for name in datasets}
+
+    def rules(name: str) -> Scheme | UnitSet:
+        return schemes.unit_set(units, name) if units else schemes.scheme(classes, name)
+
+    parts = {name: _of_one(store, name, nodes, rules(name), made_by, recipe) for name in datasets}
     first = next(iter(parts.values()))
     if len(parts) == 1:
         return first
     if len({part.classes for part in parts.values()}) > 1:
         found = "; ".join(f"{name}: {', '.join(part.classes)}" for name, part in parts.items())
-        msg = f"Scheme {classes} has other classes for each dataset ({found}). Name one that they share, as cde-3."
+        msg = (
+            f"{units or classes} has other classes for each dataset ({found}). Name a scheme that they share, as cde-3."
+        )
         raise UsageError(msg)
 
     def joined(field: str) -> dict[str, Any]:
@@ -101,18 +121,19 @@ def select(
 
 
 def _of_one(
-    store: Store, dataset: str, nodes: Sequence[str], scheme: Scheme, made_by: str, recipe: str | None
+    store: Store, dataset: str, nodes: Sequence[str], rules: Scheme | UnitSet, made_by: str, recipe: str | None
 ) -> Selection:
     features = _features(store, dataset, made_by, nodes, recipe)
     first = features[nodes[0]]
     failed = {i: why for f in features.values() for i, why in f.failed.items()}
-    labels: dict[str, int] = {}
+    labels: dict[str, Any] = {}
     dropped: dict[str, str] = {}
+    column = rules.column if isinstance(rules, Scheme) else "aus"
     for sample in first.ids:
-        value = first.table.at[sample, scheme.column]
-        label = scheme.label(str(value), sample)
+        value = str(first.table.at[sample, column])
+        label = rules.label(value, sample) if isinstance(rules, Scheme) else rules.targets(value, sample)
         if label is None:
-            dropped[sample] = str(value)
+            dropped[sample] = value
         elif sample not in failed:
             labels[sample] = label
     rest = first.table.loc[list(labels)].astype(str)
@@ -120,7 +141,7 @@ def _of_one(
     if not labels:
         msg = (
             f"Nothing of {dataset} to train on: of {len(first.ids)} samples {len(failed)} failed in extraction and "
-            f"scheme {scheme.name} leaves out {len(dropped)}. See: mepipe status"
+            f"{rules.name} leaves out {len(dropped)}. See: mepipe status"
         )
         raise MepipeError(msg)
     read = {
@@ -129,8 +150,8 @@ def _of_one(
     }
     return Selection(
         (dataset,),
-        scheme.name,
-        scheme.classes,
+        rules.name,
+        rules.classes if isinstance(rules, Scheme) else tuple(f"AU{number}" for number in rules.units),
         features,
         labels,
         subjects,

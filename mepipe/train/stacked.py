@@ -18,7 +18,7 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from mepipe.errors import MepipeError
 from mepipe.models.learner import Learner
-from mepipe.train.folds import How, Samples, fold_seed, record, reproducible
+from mepipe.train.folds import How, Samples, chances, fold_seed, record, reproducible
 from mepipe.train.protocols import Fold
 
 
@@ -168,4 +168,4 @@ def _predict(
     found = [
         vmap(logits)(params, buffers, _gather(samples, rows, how)) for rows in tests.split(how.schedule.batch, dim=1)
     ]
-    return torch.cat(found, dim=1).float().softmax(dim=2).cpu()
+    return chances(torch.cat(found, dim=1), samples.labels)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mepipe.train.metrics import intervals, score
+from mepipe.train.metrics import intervals, intervals_units, score, score_units
 
 CLASSES = ["negative", "positive", "surprise"]
 
@@ -77,3 +77,34 @@ def test_subjects_not_samples_are_drawn():
     assert intervals(true, pred, subjects, 2)["ACC"] == (0, 1)
     each = intervals(true, pred, [f"s{i}" for i in range(20)], 2)["ACC"]
     assert 0.2 < each[0] < 0.4 < 0.6 < each[1] < 0.8  # binomial: .5 -+ 2 x .11
+
+
+def test_scores_of_action_units_by_hand():
+    true = [[1, 0], [1, 1], [0, 1], [0, 0]]
+    pred = [[1, 0], [0, 1], [0, 1], [0, 1]]
+    found = score_units(true, pred, ["AU1", "AU4"])
+    # AU1: one hit, one miss: 2 / (2 + 1); AU4: two hits, one false: 4 / (4 + 1); 6 of 8 right
+    assert [found["per_class"][u]["F1"] for u in ("AU1", "AU4")] == pytest.approx([2 / 3, 4 / 5])
+    assert found["F1"] == pytest.approx((2 / 3 + 4 / 5) / 2)
+    assert found["ACC"] == pytest.approx(6 / 8)
+    assert score_units([[0]], [[0]], ["AU9"])["F1"] == 0
+
+
+@given(st.integers(0, 99))
+def test_f1_of_units_is_scikit_learns(seed):
+    from sklearn.metrics import f1_score
+
+    rng = np.random.default_rng(seed)
+    true, pred = rng.integers(0, 2, (2, 12, 3))
+    found = score_units(true, pred, ["a", "b", "c"])["F1"]
+    assert found == pytest.approx(f1_score(true, pred, average="macro", zero_division=0))
+
+
+def test_intervals_of_units_hold_the_score():
+    rng = np.random.default_rng(5)
+    true = rng.integers(0, 2, (60, 4))
+    pred = np.where(rng.random((60, 4)) < 0.8, true, 1 - true)
+    found = intervals_units(true, pred, [f"s{i % 6}" for i in range(60)], 4)
+    whole = score_units(true, pred, list("abcd"))
+    assert all(found[name][0] < whole[name] < found[name][1] for name in ("ACC", "F1"))
+    assert intervals_units(true, true, ["one"] * 60, 4) == {"ACC": (1, 1), "F1": (1, 1)}

@@ -75,3 +75,26 @@ def test_each_epoch_of_each_fold_is_told(points):
     told = []
     list(stacked.train_folds(made, samples, Head, folds.How(Schedule(2, 5, 0.1), 0, CPU), told.append))
     assert sorted(told) == sorted([f.name for f in made] * 2)
+
+
+class Units(Head):
+    """Two action units."""
+
+    def weighted(self, inputs, labels, weights, progress):
+        each = torch.nn.functional.binary_cross_entropy_with_logits(self(*inputs)[:, :2], labels, reduction="none")
+        return (each.mean(dim=1) * weights).sum() / weights.sum()
+
+    def forward(self, x):
+        return super().forward(x)[:, :2]
+
+
+def test_action_units_are_trained_and_decided_each_for_itself(points):
+    samples, made = points
+    units = torch.stack([samples.inputs[0][:, 0] > 0.3, samples.inputs[0][:, 1] > 0.5], dim=1).float()
+    samples = folds.Samples(samples.ids, units, samples.inputs)
+    how = folds.How(Schedule(40, 8, 0.05), 0, CPU)
+    alone = {f.name: folds.train_fold(f, samples, Units, how) for f in made}
+    for one in stacked.train_folds(made, samples, Units, how):
+        np.testing.assert_allclose(one["probabilities"], alone[one["fold"]]["probabilities"], atol=1e-3)
+    last = [r["predicted"][-1] for r in alone.values()]
+    assert np.mean(np.concatenate(last) == np.concatenate([r["labels"] for r in alone.values()])) > 0.9

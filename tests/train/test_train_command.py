@@ -133,7 +133,7 @@ def test_failed_samples_are_left_out_by_name(tmp_path):
     stand_in.write_store(tmp_path / "s", failed=("s1_2",), emotions={"s0_0": "Other"})
     result = train(tmp_path / "s", tmp_path / "run")
     assert "excluded  s1_2: align: no face in the onset frame" in result.stdout
-    assert "left out  1 samples whose emotion has no class" in result.stdout
+    assert "left out  1 samples without a class" in result.stdout
     features = json.loads((tmp_path / "run" / "features.json").read_text())
     assert features["excluded"] == {"s1_2": "align: no face in the onset frame"}
     assert features["dropped"] == {"s0_0": "Other"}
