@@ -56,9 +56,9 @@ def _learners(count: int, rng: np.random.Generator) -> Iterator[tuple[str, Calla
     """Networks with random inputs, and for how many epochs they are trained here."""
     mlp = configs.choose("mlp")
     width = 6 * mlp.grid**2  # type: ignore[attr-defined]
-    yield "head (mlp)", declare.get("mlp").build(mlp, 3, None, 0), rng.standard_normal((count, width)), 5
+    yield "head (mlp)", declare.get("mlp").build(mlp, ["a", "b", "c"], {}, 0), rng.standard_normal((count, width)), 5
     cnn = configs.choose("ststnet", changes={"norm": False, "dropout": 0.0})
-    yield "small CNN (ststnet)", declare.get("ststnet").build(cnn, 3, None, 0), _maps(count, rng), 1
+    yield "small CNN (ststnet)", declare.get("ststnet").build(cnn, ["a", "b", "c"], {}, 0), _maps(count, rng), 1
 
 
 def _maps(count: int, rng: np.random.Generator) -> np.ndarray:

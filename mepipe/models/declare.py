@@ -44,9 +44,10 @@ class Model:
 
     recipe: the one that computes what it reads. features: nodes of the recipe that a configuration reads.
     inputs: (config, features by node, sample ids in order) -> the inputs of all samples.
-    build: (config, number of classes, checkpoint or None for random weights, seed) -> what makes a network for a fold,
-    drawing what is not in the checkpoint from Torch's own generator. weights: the name of the checkpoint that a
-    configuration begins with, None where it begins with nothing. estimator: instead of build and schedule, config -> a
+    build: (config, names of classes or action units, files of the weights by name, seed) -> what makes a network for a
+    fold, drawing what is in no file from Torch's own generator; no files: random weights were asked for. weights: names
+    of those that a configuration begins with, of `models.backbones` or `mepipe.weights`. texts: names of the prompts
+    (`models.prompts`) that it reads, whose digests the run keeps. estimator: instead of build and schedule, config -> a
     classifier of scikit-learn that has not been fitted, with predict_proba; inputs are then one array [N, D]. units:
     it detects action units: labels and logits are [B, units], labels float32 0 or 1.
     """
@@ -55,9 +56,10 @@ class Model:
     recipe: str
     features: Callable[[Any], tuple[str, ...]]
     inputs: Callable[[Any, Mapping[str, Feature], Sequence[str]], tuple[Source, ...]]
-    build: Callable[[Any, int, Path | None, int], Callable[[], Learner]] = _not_trained
+    build: Callable[[Any, Sequence[str], Mapping[str, Path], int], Callable[[], Learner]] = _not_trained
     schedule: Callable[[Any], Schedule] = _not_trained
-    weights: Callable[[Any], str | None] = lambda config: None
+    weights: Callable[[Any], tuple[str, ...]] = lambda config: ()
+    texts: tuple[str, ...] = ()
     estimator: Callable[[Any], Any] | None = None
     units: bool = False
 

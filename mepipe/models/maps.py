@@ -24,13 +24,14 @@ def converted(values: np.ndarray, size: int, sample: str = "a map") -> Tensor:
     values: [3, H, W] or [H, W, 3], or sets of them, [n, 3, H, W] or [n, H, W, 3]; where both could be, uint8 has its
     channels last and the rest first, as the store keeps them. Numbers are flow in pixels of the map, u to the right,
     v down, and become pixels of a face 224 wide: the same movement is the same number, whatever size it was stored in;
-    strain, pixels per pixel, stays. uint8 is a picture of a map: u and v 0..255, 127.5 being no motion, become -1..1,
-    and strain becomes 0..1. Resized bilinearly, with antialiasing where it shrinks. MepipeError where there are not
-    three channels.
+    strain, pixels per pixel, stays. (Maps made smaller by `store import --resize` keep the numbers of their old size,
+    and are off by that factor, which standardising takes away within a dataset.) uint8 is a picture of a map: u and v
+    0..255, 127.5 being no motion, become -1..1, and strain becomes 0..1. Resized bilinearly, with antialiasing where it
+    shrinks. MepipeError where there are not three channels.
     """
     picture = values.dtype == np.uint8
     many = values[None] if values.ndim == 3 else values
-    first, last = (many.ndim == 4 and many.shape[axis] == 3 for axis in (1, -1))
+    first, last = (many.ndim == 4 and len(many) > 0 and many.shape[axis] == 3 for axis in (1, -1))
     if last and (picture or not first):
         many = many.transpose(0, 3, 1, 2)
     elif not first:

@@ -36,9 +36,9 @@ def inputs(config: MLPConfig, read: Mapping[str, Feature], samples: Sequence[str
     return (maps.pooled(read, samples, config.grid),)
 
 
-def build(config: MLPConfig, classes: int, checkpoint: Path | None, seed: int) -> Callable[[], MLP]:
+def build(config: MLPConfig, classes: Sequence[str], files: Mapping[str, Path], seed: int) -> Callable[[], MLP]:
     """What makes the network of a fold."""
-    return lambda: MLP(classes, config)
+    return lambda: MLP(len(classes), config)
 
 
 MODEL = Model(

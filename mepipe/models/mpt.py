@@ -97,10 +97,10 @@ def _motion(read: Feature, sample: str, config: MPTConfig) -> Tensor:
     return motion_sequence(frames, config.motion_size)
 
 
-def build(config: MPTConfig, classes: int, checkpoint: Path | None, seed: int) -> Callable[[], MPT]:
+def build(config: MPTConfig, classes: Sequence[str], files: Mapping[str, Path], seed: int) -> Callable[[], MPT]:
     """What makes the network of a fold: the backbone, read or drawn once, and every fold adapts a copy of it."""
-    trunk = backbones.build(config.backbone, checkpoint, seed)
-    return lambda: MPT(copy.deepcopy(trunk), classes, config)
+    trunk = backbones.build(config.backbone, files.get(config.backbone), seed)
+    return lambda: MPT(copy.deepcopy(trunk), len(classes), config)
 
 
 def schedule(config: MPTConfig) -> Schedule:
@@ -115,5 +115,5 @@ MODEL = Model(
     inputs=inputs,
     build=build,
     schedule=schedule,
-    weights=lambda config: config.backbone if config.pretrained else None,
+    weights=lambda config: (config.backbone,) if config.pretrained else (),
 )

@@ -8,7 +8,8 @@ to the same places (section 3.2) and find the same facial regions (3.3, `ra_icl_
   networks anyway; those of eq. 4 and 6 are averaged over the two.
 - The target network is a copy of all of the online one but the predictor, its classifier's weights among it, and
   normalises by its batch. No running averages are averaged: nothing reads the target's.
-- Flow and strain are divided by their root mean square over the training samples of a fold.
+- Flow and strain are divided by their root mean square over the training samples of a fold. No mean is taken away, so
+  that a mirrored face stays one.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from torchvision.models.resnet import BasicBlock
 from mepipe.models.configs.ra_icl import RaICLConfig
 from mepipe.models.declare import Feature, Model, Source
 from mepipe.models.learner import Learner, Schedule
-from mepipe.models.ra_icl_instances import FACE, Instances, blur, flip, strengthen
+from mepipe.models.maps import FACE, NODE
+from mepipe.models.ra_icl_instances import Instances, blur, flip, strengthen
 from mepipe.models.ra_icl_regions import Regions, alignment, each, inconsistency, mlp
 
 
@@ -158,18 +160,19 @@ class RaICL(Learner):
 def node(config: RaICLConfig) -> str:
     """The node that holds the instances: of the recipe ra-icl, or of ra-icl-strategies."""
     if config.instances == "apex":
-        return "motion-map"
+        return NODE
     return "instances" if config.instances == "middle" else f"instances.{config.instances}"
 
 
-def inputs(config: RaICLConfig, features: Mapping[str, Feature], ids: Sequence[str]) -> tuple[Source, ...]:
+def inputs(config: RaICLConfig, read: Mapping[str, Feature], samples: Sequence[str]) -> tuple[Source, ...]:
     """Three maps of each sample: see `Instances`."""
-    return (Instances(features[node(config)], ids, config.size),)
+    (feature,) = read.values()
+    return (Instances(feature, samples, config.size),)
 
 
-def build(config: RaICLConfig, classes: int, weights: Path | None, seed: int) -> Callable[[], Learner]:
+def build(config: RaICLConfig, classes: Sequence[str], files: Mapping[str, Path], seed: int) -> Callable[[], RaICL]:
     """Makes the network of a fold, from random weights."""
-    return lambda: RaICL(classes, config)
+    return lambda: RaICL(len(classes), config)
 
 
 MODEL = Model(

@@ -6,45 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from mepipe.errors import MepipeError
 from mepipe.models.declare import Feature
+from mepipe.models.maps import converted
 
 MEMORY = 4 << 30  # bytes of prepared maps that are kept; samples beyond are read from the store each time
-FACE = 224  # flow is in pixels of a face of this width, whatever size a map came in
-
-
-def maps(values: np.ndarray, size: int, sample: str = "") -> Tensor:
-    """Maps as a network takes them: [..., 3, H, W] or [..., H, W, 3], one or a set -> float16 [n, 3, size, size].
-
-    Floating-point u and v are displacements in pixels of the map, and become pixels of a face 224 wide. uint8 is a
-    picture of a map, with 127.5 for no motion in u and v (and 0 for no strain), and becomes -1..1 (0..1).
-    MepipeError where there are not three channels.
-    """
-    if values.ndim == 3:
-        values = values[None]
-    if values.ndim == 4 and values.shape[1] != 3 and values.shape[-1] == 3:
-        values = values.transpose(0, 3, 1, 2)
-    if values.ndim != 4 or values.shape[1] != 3 or not len(values):
-        msg = (
-            f"{sample or 'a map'} has shape {list(values.shape)}, and [u, v, strain] is expected: three channels, with "
-            "or without frames before them. Import it with --dims y,x,channel (or channel,y,x)."
-        )
-        raise MepipeError(msg)
-    scaled = torch.tensor(values, dtype=torch.float32)  # a copy: what is read stays as it is
-    if values.dtype == np.uint8:
-        scaled[:, :2] = scaled[:, :2] / 127.5 - 1
-        scaled[:, 2] /= 255
-    else:
-        scaled[:, 0] *= FACE / values.shape[3]
-        scaled[:, 1] *= FACE / values.shape[2]
-    if scaled.shape[-2:] != (size, size):
-        scaled = F.interpolate(scaled, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
-    return scaled.half()
 
 
 class Instances:
@@ -52,7 +20,8 @@ class Instances:
 
     The middle one is what a sample is recognised by (A.1.3); the other two are what it is learned from (3.2), drawn
     from Torch's own generator whenever they are read, distinct where there are two, all three the same where the
-    set is a single map. So a step moves three maps of a sample, whether its set has 16 or 300.
+    set is a single map. So a step moves three maps of a sample, whether its set has 16 or 300. What the feature may
+    hold is what `maps.converted` takes.
     """
 
     def __init__(self, feature: Feature, ids: Sequence[str], size: int, memory: int = MEMORY) -> None:
@@ -61,19 +30,25 @@ class Instances:
         for sample in self.ids:
             if memory <= 0:
                 break
-            self._kept.append(maps(feature[sample], size, sample))
+            self._kept.append(converted(feature[sample], size, sample).half())
             memory -= self._kept[-1].nbytes
 
     def __getitem__(self, rows: Tensor) -> Tensor:
-        return torch.stack([self._three(row) for row in rows.tolist()])
+        batch = torch.empty(len(rows), 3, 3, self.size, self.size, dtype=torch.float16)
+        for three, row in zip(batch, rows.tolist(), strict=True):
+            self._read(row, three)
+        return batch
 
-    def _three(self, row: int) -> Tensor:
+    def _read(self, row: int, three: Tensor) -> None:
         if row < len(self._kept):
-            return self._kept[row][_three_of(len(self._kept[row]))]
+            kept = self._kept[row]
+            for place, chosen in enumerate(_three_of(len(kept))):
+                three[place] = kept[chosen]
+            return
         values = self.feature[self.ids[row]]
         values = values[None] if values.ndim == 3 else values
         # of a set that lies in a file, only these three are read
-        return maps(values[_three_of(len(values))], self.size, self.ids[row])
+        three[:] = converted(values[_three_of(len(values))], self.size, self.ids[row])
 
 
 def _three_of(count: int) -> list[int]:

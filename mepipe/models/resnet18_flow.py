@@ -35,9 +35,9 @@ def inputs(config: ResNetConfig, read: Mapping[str, Feature], samples: Sequence[
     return (maps.single(read, samples, config.size),)
 
 
-def build(config: ResNetConfig, classes: int, checkpoint: Path | None, seed: int) -> Callable[[], ResNet18]:
+def build(config: ResNetConfig, classes: Sequence[str], files: Mapping[str, Path], seed: int) -> Callable[[], ResNet18]:
     """What makes the network of a fold."""
-    return lambda: ResNet18(classes)
+    return lambda: ResNet18(len(classes))
 
 
 MODEL = Model(

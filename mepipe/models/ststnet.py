@@ -59,9 +59,9 @@ def inputs(config: STSTNetConfig, read: Mapping[str, Feature], samples: Sequence
     return (maps.single(read, samples, SIZE),)
 
 
-def build(config: STSTNetConfig, classes: int, checkpoint: Path | None, seed: int) -> Callable[[], STSTNet]:
+def build(config: STSTNetConfig, classes: Sequence[str], files: Mapping[str, Path], seed: int) -> Callable[[], STSTNet]:
     """What makes the network of a fold."""
-    return lambda: STSTNet(classes, config)
+    return lambda: STSTNet(len(classes), config)
 
 
 MODEL = Model(

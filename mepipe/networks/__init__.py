@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mepipe.errors import MepipeError, UsageError
 from mepipe.names import nearest
@@ -27,6 +27,12 @@ NETWORKS = {
     "raft_small": "torchvision.models.optical_flow:raft_small",
     "magnet": "mepipe.networks.magnet:magnet",
     "magnet_deepmag_postech": "mepipe.networks.magnet:magnet_deepmag_postech",
+    "uniformerv2_b16_ssv2_16x224": "mepipe.networks.uniformerv2:uniformerv2_b16_ssv2_16x224",
+    "clip_vit_b32": "mepipe.networks.clip:vit_b32",
+    "clip_vit_b16": "mepipe.networks.clip:vit_b16",
+    "mer_clip_vision": "mepipe.networks.mer_clip:mer_clip_vision",
+    "mer_clip_head": "mepipe.networks.mer_clip:mer_clip_head",
+    "mer_clip_text": "mepipe.networks.mer_clip:mer_clip_text",
 }
 
 
@@ -45,9 +51,10 @@ def build(name: str) -> nn.Module:
     try:
         made: nn.Module = getattr(importlib.import_module(module), maker)()
     except ModuleNotFoundError as error:
-        if error.name not in ("torch", "torchvision"):
+        extra = {"torch": "extract", "torchvision": "extract", "open_clip": "train"}.get(error.name or "")
+        if extra is None:
             raise
-        msg = f"Network {name!r} needs {error.name}, which is not installed. Run: pip install 'mepipe[extract]'"
+        msg = f"Network {name!r} needs {error.name}, which is not installed. Run: pip install 'mepipe[{extra}]'"
         raise MepipeError(msg) from None
     return made.eval()
 
@@ -60,5 +67,8 @@ def load(name: str, path: Path | str) -> nn.Module:
     made = build(name)
     from mepipe.networks import checkpoints
 
-    checkpoints.fill(made, checkpoints.read(path), path, name)
+    state = checkpoints.read(path)
+    accepted: Any = getattr(made, "accepted", dict)  # of a file that holds more than this network
+    state = accepted(state)
+    checkpoints.fill(made, state, path, name)
     return made

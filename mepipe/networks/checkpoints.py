@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from mepipe.errors import MepipeError, UsageError
+from mepipe.networks import torchscript
 
 NESTINGS = ("state_dict", "model_state_dict", "model_state", "model")
 PREFIXES = ("module.", "backbone.")
@@ -22,7 +23,7 @@ def read(path: Path | str) -> dict[str, torch.Tensor]:
     """The tensors of a checkpoint by key, on the CPU, floats as float32.
 
     The file is a safetensors or Torch file, told apart by content, not by name. A Torch file is a state dict, or holds
-    one under one of `NESTINGS`. A prefix of `PREFIXES` that all keys have is taken away.
+    one under one of `NESTINGS`, or is a TorchScript archive. A prefix of `PREFIXES` that all keys have is taken away.
 
     UsageError where there is no such file; MepipeError where it is no checkpoint, or could only be read by executing
     what is in it.
@@ -35,6 +36,8 @@ def read(path: Path | str) -> dict[str, torch.Tensor]:
         start = opened.read(16)
     if start[8:9] == b"{":  # after the length of the header in 8 bytes
         state = _safetensors(file)
+    elif start.startswith(_ZIP) and torchscript.top(file):
+        state = torchscript.read(file)
     elif start.startswith((_ZIP, _LEGACY)):
         state = _state_dict(_torch(file), file)
     else:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from mepipe import store
+from mepipe import store, weights
 from mepipe.errors import UsageError
-from mepipe.models import backbones, configs, declare
+from mepipe.models import backbones, configs, declare, prompts
 from mepipe.models.learner import Learner, Schedule
 from mepipe.train import protocols, results, runfolder, selection
 from mepipe.train.folds import How, Samples, Stopping
@@ -61,7 +61,7 @@ class Job:
     config: dict[str, Any]
     how: How
     weights: str
-    checkpoint: Path | None
+    files: dict[str, Path]
     checkpoints: bool
 
     @property
@@ -82,7 +82,7 @@ class Job:
 
     def build(self) -> Callable[[], Learner]:
         """What makes a network for a fold."""
-        return self.model.build(self.parameters, len(self.selection.classes), self.checkpoint, self.how.seed)
+        return self.model.build(self.parameters, self.selection.classes, self.files, self.how.seed)
 
 
 def resolve(request: Request, store_url: str | Path) -> Job:
@@ -103,9 +103,8 @@ def resolve(request: Request, store_url: str | Path) -> Job:
         request.recipe,
         request.units if model.units else "",
     )
-    backbone = model.weights(parameters)
-    random = request.weights == backbones.RANDOM
-    checkpoint = None if backbone is None or random else backbones.weights_file(backbone, Path(request.weights))
+    names = model.weights(parameters)
+    files = {} if request.weights == backbones.RANDOM else _files(names, Path(request.weights))
     device = _device(request.device)
     config = {
         "model": model.name,
@@ -115,7 +114,9 @@ def resolve(request: Request, store_url: str | Path) -> Job:
         "protocol": request.protocol,
         "scheme": chosen.scheme,
         "classes": list(chosen.classes),
-        "weights": backbone and _identity(checkpoint),
+        "weights": {n: {"file": f.name, "sha256": backbones.digest(f)} for n, f in files.items()}
+        or (backbones.RANDOM if names else None),
+        "texts": prompts.digests(*model.texts),
         "recipe": request.recipe,
         "seed": request.seed,
         "device": device.type,
@@ -139,21 +140,24 @@ def resolve(request: Request, store_url: str | Path) -> Job:
             request.bf16 and device.type == "cuda",
             request.compiled,
         ),
-        _from(backbone, checkpoint),
-        checkpoint,
+        _from(names, files),
+        files,
         request.checkpoints,
     )
 
 
-def _identity(checkpoint: Path | None) -> Any:
-    return {"file": checkpoint.name, "sha256": backbones.digest(checkpoint)} if checkpoint else backbones.RANDOM
+def _files(names: Sequence[str], where: Path) -> dict[str, Path]:
+    """The files of weights by name: `where` is one, or a folder of them."""
+    if len(names) == 1 and where.is_file():
+        return {names[0]: where}
+    return {n: weights.locate(n) if n in weights.WEIGHTS else backbones.weights_file(n, where) for n in names}
 
 
-def _from(backbone: str | None, checkpoint: Path | None) -> str:
+def _from(names: Sequence[str], files: Mapping[str, Path]) -> str:
     """What it began with, for a person: beside every number that is shown."""
-    if backbone is None:
+    if not names:
         return "from scratch"
-    return f"{backbone}, {checkpoint.name if checkpoint else 'random weights'}"
+    return ", ".join([*names, *(file.name for file in files.values())] if files else [*names, "random weights"])
 
 
 def _device(name: str) -> torch.device:

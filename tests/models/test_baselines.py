@@ -1,5 +1,8 @@
 """The baselines against hand-computed cases, and each on maps that a glance tells apart."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -41,7 +44,15 @@ def test_every_configuration_is_declared_as_the_commands_expect(name):
     for config in known.values():
         assert all(field.description for field in type(config).model_fields.values())
         assert model.features(config) == ("motion-map",)
-        assert model.weights(config) is None
+        assert model.weights(config) == ()
+
+
+def test_options_and_help_need_no_torch():
+    code = (
+        "import sys; from mepipe.models import configs; [configs.configurations(n) for n in configs.SUMMARIES]; "
+        "sys.exit(len({'torch', 'timm', 'sklearn', 'numpy'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -51,7 +62,7 @@ def test_a_network_learns_what_a_glance_tells_apart(name):
     samples, fold = arranged(name, config, *toy())
     model = declare.get(name)
     how = folds.How(model.schedule(config), 0, CPU)
-    record = folds.train_fold(fold, samples, model.build(config, 3, None, 0), how)
+    record = folds.train_fold(fold, samples, model.build(config, ["a", "b", "c"], {}, 0), how)
     assert record["predicted"][-1] == record["labels"]
 
 
@@ -92,7 +103,7 @@ def test_stackable_folds_train_as_one_as_they_train_alone(name, configuration):
     samples, _ = arranged(name, config, *toy(18))
     ids = samples.ids
     made = [Fold(f"f{k}", tuple(i for i in ids if i not in test), test) for k, test in enumerate((ids[:3], ids[4:9]))]
-    how, build = folds.How(model.schedule(config), 0, CPU), model.build(config, 3, None, 0)
+    how, build = folds.How(model.schedule(config), 0, CPU), model.build(config, ["a", "b", "c"], {}, 0)
     assert build().stackable
     together = {record["fold"]: record for record in stacked.train_folds(made, samples, build, how)}
     for fold in made:
@@ -105,12 +116,12 @@ def test_stackable_folds_train_as_one_as_they_train_alone(name, configuration):
 def test_networks_that_draw_or_normalise_by_batch_are_not_stackable():
     for changes in ({"norm": True}, {"dropout": 0.5}):
         config = configs.choose("ststnet", "plain", changes)
-        assert not declare.get("ststnet").build(config, 3, None, 0)().stackable
-    assert not declare.get("resnet18-flow").build(configs.choose("resnet18-flow"), 3, None, 0)().stackable
+        assert not declare.get("ststnet").build(config, ["a", "b", "c"], {}, 0)().stackable
+    assert not declare.get("resnet18-flow").build(configs.choose("resnet18-flow"), ["a", "b", "c"], {}, 0)().stackable
 
 
 def size_of(name, configuration="paper"):
-    learner = declare.get(name).build(configs.choose(name, configuration), 3, None, 0)()
+    learner = declare.get(name).build(configs.choose(name, configuration), ["a", "b", "c"], {}, 0)()
     return sum(p.numel() for p in learner.parameters())
 
 
@@ -118,7 +129,7 @@ def test_parameters_by_hand():
     convolutions = 28 * (3 + 5 + 8)  # 3x3x3 and a bias for each filter
     assert size_of("ststnet") == convolutions + 2 * 16 + 3 * 400 + 3
     assert size_of("ststnet", "plain") == convolutions + 3 * 400 + 3
-    assert size_of("mlp") == 384 * 16 + 16 + 16 * 3 + 3
+    assert size_of("mlp") == 6 * 4 * 4 * 16 + 16 + 16 * 3 + 3
     # torchvision's 11,689,512 have a head of 1000 classes
     assert size_of("resnet18-flow") == 11_689_512 - 513 * 1000 + 513 * 3
 
@@ -143,7 +154,7 @@ def test_what_is_standardised_is_fitted_to_the_training_samples(name):
     config = configs.choose(name, "tiny")
     samples, fold = arranged(name, config, *toy())
     train = samples.rows(fold.train)
-    learner = declare.get(name).build(config, 3, None, 0)()
+    learner = declare.get(name).build(config, ["a", "b", "c"], {}, 0)()
     learner.fit(samples.batch(rows, CPU) for rows in train.split(7))
     expected = maps.Standardise(samples.inputs[0].shape[1])
     expected.fit([samples.inputs[0][train].float()])

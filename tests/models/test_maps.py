@@ -75,7 +75,7 @@ def test_a_ramp_stays_a_ramp_away_from_the_border(height, width, size):
     np.testing.assert_allclose(found[:, inside].numpy(), place[inside].expand(size, -1).numpy(), atol=0.02)
 
 
-@pytest.mark.parametrize("shape", [(8, 8), (2, 8, 8), (8, 8, 2), (1, 2, 3, 8, 8), (4,)])
+@pytest.mark.parametrize("shape", [(8, 8), (2, 8, 8), (8, 8, 2), (1, 2, 3, 8, 8), (0, 3, 8, 8), (4,)])
 def test_what_is_no_map_is_refused_by_name(shape):
     with pytest.raises(MepipeError, match=r"s1_4 has shape .* three channels"):
         maps.converted(np.zeros(shape, np.float32), 8, "s1_4")

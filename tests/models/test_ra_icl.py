@@ -263,7 +263,7 @@ def test_maps_from_elsewhere_train_the_single_instance_row(tmp_path: Path) -> No
     config = choose("ra-icl", "M1", {**SMALL, "epochs": 1})
     for values in kinds:
         sources = ra_icl.MODEL.inputs(config, {"motion-map": {"a": values, "b": values}}, ["a", "b"])
-        model = ra_icl.MODEL.build(config, 3, None, 0)()
+        model = ra_icl.MODEL.build(config, ["a", "b", "c"], {}, 0)()
         given = tuple(source[torch.tensor([1, 0])].float() for source in sources)
         assert given[0].shape == (2, 3, 3, 64, 64)
         model.objective(given, torch.tensor([0, 1]), 0.0).backward()

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mepipe.errors import MepipeError
-from mepipe.models.ra_icl_instances import Instances, blur, flip, maps, strengthen
+from mepipe.models.ra_icl_instances import Instances, blur, flip, strengthen
 
 
 def numbered(count: int, size: int = 4) -> np.ndarray:
@@ -59,34 +58,14 @@ def test_kept_or_read_each_time_gives_the_same() -> None:
     assert torch.equal(*found)
 
 
-def test_maps_of_every_layout_are_the_same_maps() -> None:
-    one = np.random.default_rng(0).standard_normal((3, 8, 10)).astype(np.float32)
-    one.flags.writeable = False  # what the store gives is not to be changed
-    last = one.transpose(1, 2, 0)
-    for layout in (one, last, one[None], last[None]):
-        assert torch.equal(maps(layout, 8), maps(one, 8))
-    assert maps(np.stack([one, one]), 8).shape == (2, 3, 8, 8)
-
-
-def test_flow_is_brought_to_pixels_of_one_size_of_face() -> None:
-    values = np.ones((3, 112, 56), np.float32)  # one pixel of 56 is four of 224
-    assert maps(values, 64)[0].mean(dim=(1, 2)).tolist() == [4, 2, 1]
-    small = maps(np.ones((3, 64, 64), np.float16), 64)
-    assert small[0, :, 0, 0].tolist() == [3.5, 3.5, 1]
-
-
-def test_a_picture_of_a_map_has_no_motion_at_its_middle_grey() -> None:
-    picture = np.zeros((64, 64, 3), np.uint8)
-    picture[:32] = 255
-    values = maps(picture, 64)[0]
-    assert values[:, 0, 0].tolist() == [1, 1, 1]
-    assert values[:, -1, 0].tolist() == [-1, -1, 0]
-
-
-@pytest.mark.parametrize("shape", [(8, 8), (2, 8, 8), (4, 2, 8, 8), (0, 3, 8, 8)])
-def test_what_is_no_map_is_named(shape: tuple[int, ...]) -> None:
-    with pytest.raises(MepipeError, match=r"a_1 has shape .*three channels"):
-        maps(np.zeros(shape, np.float32), 8, "a_1")
+def test_maps_from_elsewhere_are_single_instances_of_any_layout_and_size() -> None:
+    rng = np.random.default_rng(0)
+    field, picture = rng.standard_normal((3, 28, 28)).astype(np.float32), np.zeros((40, 30, 3), np.uint8)
+    for memory in (0, 1 << 30):
+        found = Instances({"a": field, "b": picture}, ["a", "b"], 64, memory)[torch.tensor([1, 0])]
+        assert found.shape == (2, 3, 3, 64, 64)
+        assert torch.equal(found[:, 0], found[:, 2])
+        assert found[0, 0, :, 0, 0].tolist() == [-1, -1, 0]
 
 
 def test_a_mirrored_face_moves_the_other_way_along_x() -> None:

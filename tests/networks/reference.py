@@ -34,14 +34,39 @@ def _file(folder, name):
     return path
 
 
-def filled(shapes: Mapping[str, tuple[int, ...]], gain: float) -> dict[str, torch.Tensor]:
-    """Weights by the rule of section 1, as far as networks of convolutions with biases need it."""
+_SMALL = ("positional_embedding", "pos_embed", "cls_token", "temporal_cls_token")
+
+
+def filled(shapes: Mapping[str, tuple[int, ...]], gain: float, volumes: float = 1.0) -> dict[str, torch.Tensor]:
+    """Weights by the rule of section 1. volumes: what the gain is multiplied by for tensors of 5 dimensions."""
     state = {}
     for key, shape in shapes.items():
+        last = key.rpartition(".")[2]
+        if last == "num_batches_tracked":
+            state[key] = torch.tensor(0)
+            continue
         z = np.random.Generator(np.random.PCG64(zlib.crc32(key.encode()))).standard_normal(shape)
-        z = 0.05 * z if len(shape) == 1 else gain * z / np.sqrt(z.size / shape[0])
-        state[key] = torch.from_numpy(z.astype(np.float32))
+        if not shape:
+            z = np.log(100.0)
+        elif last == "running_mean":
+            z = 0.1 * z
+        elif last == "running_var":
+            z = np.exp(0.1 * z)
+        elif last in _SMALL or key.endswith("token_embedding.weight"):
+            z = 0.5 * z
+        elif len(shape) == 1:
+            z = 1 + 0.1 * z if last == "weight" else 0.05 * z
+        else:
+            z = (gain * volumes if len(shape) == 5 else gain) * z / np.sqrt(z.size / shape[0])
+        state[key] = torch.from_numpy(np.asarray(z, dtype=np.float32))
     return state
+
+
+def blocky(low: np.ndarray, mean: object, std: object) -> torch.Tensor:
+    """The image [1, 3, H, W] or clip [1, 3, T, H, W] of section 2, normalised, from low resolution [..., y, x, 3]."""
+    large = low.repeat(8, axis=-3).repeat(8, axis=-2).astype(np.float32)
+    normed = (large / 255 - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
+    return torch.from_numpy(np.moveaxis(normed, -1, 0))[None]
 
 
 def digest(state: Mapping[str, torch.Tensor]) -> str:

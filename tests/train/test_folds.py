@@ -158,7 +158,7 @@ def motion():
 
 def uf1(samples, who, epochs=8):
     model, config = declare.get("mpt"), configs.choose("mpt", "tiny", {"epochs": epochs})
-    build = model.build(config, 3, None, 0)
+    build = model.build(config, ["a", "b", "c"], {}, 0)
     records = [
         folds.train_fold(f, samples, build, how(0, model.schedule(config))) for f in protocols.folds("loso", who)
     ]

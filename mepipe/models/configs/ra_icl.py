@@ -38,7 +38,8 @@ class RaICLConfig(Config):
 
 _ROWS = {
     "paper": {},  # M6
-    "tiny": {"size": 64, "width": 16, "pool": False, "dim": 64, "layers": 1, "epochs": 30},
+    # small batches and a rate that falls slowly: of few samples there would be too few steps else
+    "tiny": {"size": 64, "width": 16, "pool": False, "dim": 64, "layers": 1, "epochs": 50, "batch": 8, "decay": 0.96},
     # trains on maps from elsewhere too, imported with: mepipe store import --node motion-map
     "M1": {"instances": "apex", "irc": False, "mrd": False},
     "M2": {"irc": False, "mrd": False},
