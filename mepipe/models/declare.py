@@ -42,18 +42,19 @@ def _not_trained(*asked: Any) -> Any:
 class Model:
     """A model that `mepipe train` knows.
 
-    recipe: the one that computes what it reads. features: nodes of the recipe that a configuration reads.
-    inputs: (config, features by node, sample ids in order) -> the inputs of all samples.
-    build: (config, names of classes or action units, files of the weights by name, seed) -> what makes a network for a
-    fold, drawing what is in no file from Torch's own generator; no files: random weights were asked for. weights: names
-    of those that a configuration begins with, of `models.backbones` or `mepipe.weights`. texts: names of the prompts
-    (`models.prompts`) that it reads, whose digests the run keeps. estimator: instead of build and schedule, config -> a
-    classifier of scikit-learn that has not been fitted, with predict_proba; inputs are then one array [N, D]. units:
-    it detects action units: labels and logits are [B, units], labels float32 0 or 1.
+    recipe: the one that computes what a configuration reads; features: the nodes of it.
+    inputs: (config, features by node, sample ids in order) -> the inputs of all samples. build: (config, names of
+    classes or action units, files of the weights by name, seed) -> what makes a network for a fold, drawing what is in
+    no file from Torch's own generator; no files: random weights were asked for. weights: names of those that a
+    configuration begins with, of `models.backbones` or `mepipe.weights`. texts: names of the prompts (`models.prompts`)
+    that it reads, whose digests the run keeps. estimator: instead of build and schedule, config -> a classifier of
+    scikit-learn that has not been fitted, with predict_proba; inputs are then one array [N, D]. units: it detects
+    action units: labels and logits are [B, units], labels float32 0 or 1. aus: it reads what is annotated too: among
+    its features, under the name `aus`, each sample's action units as the manifest has them.
     """
 
     name: str
-    recipe: str
+    recipe: Callable[[Any], str]
     features: Callable[[Any], tuple[str, ...]]
     inputs: Callable[[Any, Mapping[str, Feature], Sequence[str]], tuple[Source, ...]]
     build: Callable[[Any, Sequence[str], Mapping[str, Path], int], Callable[[], Learner]] = _not_trained
@@ -62,6 +63,7 @@ class Model:
     texts: tuple[str, ...] = ()
     estimator: Callable[[Any], Any] | None = None
     units: bool = False
+    aus: bool = False
 
 
 def get(name: str) -> Model:

@@ -197,7 +197,7 @@ def schedule(config: HCPConfig) -> Schedule:
 
 MODEL = Model(
     name="hcp-mer",
-    recipe="hcp-mer",
+    recipe=lambda config: "hcp-mer",
     features=features,
     inputs=inputs,
     build=build,

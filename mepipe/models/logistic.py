@@ -28,7 +28,7 @@ def estimator(config: LogisticConfig) -> Any:
 
 MODEL = Model(
     name="logistic",
-    recipe="features",
+    recipe=lambda config: "features",
     features=lambda config: (maps.NODE,),
     inputs=inputs,
     estimator=estimator,

@@ -27,7 +27,7 @@ def estimator(config: MajorityConfig) -> Any:
 
 MODEL = Model(
     name="majority",
-    recipe="features",
+    recipe=lambda config: "features",
     features=lambda config: (maps.NODE,),  # so that it is asked about the samples that the other baselines are
     inputs=inputs,
     estimator=estimator,

@@ -43,7 +43,7 @@ def build(config: MLPConfig, classes: Sequence[str], files: Mapping[str, Path], 
 
 MODEL = Model(
     name="mlp",
-    recipe="features",
+    recipe=lambda config: "features",
     features=lambda config: (maps.NODE,),
     inputs=inputs,
     build=build,

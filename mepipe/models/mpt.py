@@ -110,7 +110,7 @@ def schedule(config: MPTConfig) -> Schedule:
 
 MODEL = Model(
     name="mpt",
-    recipe="mpt",
+    recipe=lambda config: "mpt" if config.alpha == 20 else "mpt-alpha",
     features=features,
     inputs=inputs,
     build=build,

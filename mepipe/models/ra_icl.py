@@ -79,7 +79,7 @@ class Branch(nn.Module):
         self.trunk = residual(config.width, config.pool)
         self.head = nn.Linear(channels, classes, bias=False)
         if config.mrd:
-            self.regions = Regions(channels, config.queries, config.dim, config.layers)
+            self.regions = Regions(channels, config.queries, config.dim, config.layers, config.temperature)
 
     def logits(self, features: Tensor) -> Tensor:
         return self.head(features.mean(dim=(2, 3)))
@@ -104,6 +104,7 @@ class RaICL(Learner):
         if self.siamese:
             self.target = copy.deepcopy(self.online).requires_grad_(False)
         if config.mrd:
+            self.target.regions.temperature = config.temperature_target
             self.predict = mlp(config.dim, config.dim, 8 * config.width)
 
     @torch.no_grad()
@@ -177,7 +178,7 @@ def build(config: RaICLConfig, classes: Sequence[str], files: Mapping[str, Path]
 
 MODEL = Model(
     name="ra-icl",
-    recipe="ra-icl",
+    recipe=lambda config: "ra-icl" if config.instances == "middle" else "ra-icl-strategies",
     features=lambda config: (node(config),),
     inputs=inputs,
     build=build,

@@ -42,7 +42,7 @@ def build(config: ResNetConfig, classes: Sequence[str], files: Mapping[str, Path
 
 MODEL = Model(
     name="resnet18-flow",
-    recipe="features",
+    recipe=lambda config: "features",
     features=lambda config: (maps.NODE,),
     inputs=inputs,
     build=build,

@@ -66,7 +66,7 @@ def build(config: STSTNetConfig, classes: Sequence[str], files: Mapping[str, Pat
 
 MODEL = Model(
     name="ststnet",
-    recipe="features",
+    recipe=lambda config: "features",
     features=lambda config: (maps.NODE,),
     inputs=inputs,
     build=build,

@@ -75,8 +75,8 @@ class Job:
         """What it trains on, read from the store."""
         chosen, ids = self.selection, tuple(self.selection.labels)
         # by the model's own names for what it reads, whatever was named instead
-        read = dict(zip(self.model.features(self.parameters), chosen.features.values(), strict=True))
-        inputs = self.model.inputs(self.parameters, read, ids)
+        read: dict[str, Any] = dict(zip(self.model.features(self.parameters), chosen.features.values(), strict=True))
+        inputs = self.model.inputs(self.parameters, read | ({"aus": chosen.aus} if self.model.aus else {}), ids)
         labels = torch.tensor(list(chosen.labels.values()), dtype=torch.float32 if chosen.units else torch.int64)
         return Samples(ids, labels, inputs, tuple(chosen.subjects[i] for i in ids))
 
@@ -99,7 +99,7 @@ def resolve(request: Request, store_url: str | Path) -> Job:
         request.datasets,
         nodes,
         request.classes,
-        model.recipe,
+        model.recipe(parameters),
         request.recipe,
         request.units if model.units else "",
     )

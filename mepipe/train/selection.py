@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 class Selection:
     """Samples to train on, in their datasets' order; pooled over several, sample and subject bear the dataset's name.
 
-    labels (a class each, or 1 and 0 for each of several action units), subjects, splits (as the release fixes them) and
-    clips (digests of their frames): by sample id. classes: their names, or those of the action units. features: by
-    node. read: what a run folder keeps of each dataset, enough to know exactly what was read. excluded: samples
-    without features, and why; dropped: samples that the label scheme leaves out, and what they are labelled.
+    labels (a class each, or 1 and 0 for each of several action units), subjects, splits (as the release fixes them),
+    clips (digests of their frames) and aus (action units as annotated): by sample id. classes: their names, or those of
+    the action units. features: by node. read: what a run folder keeps of each dataset, enough to know exactly what was
+    read. excluded: samples without features, and why; dropped: samples that the label scheme leaves out, and what they
+    are labelled.
     """
 
     datasets: tuple[str, ...]
@@ -36,6 +37,7 @@ class Selection:
     subjects: dict[str, str]
     splits: dict[str, str]
     clips: dict[str, str]
+    aus: dict[str, str]
     read: dict[str, Any]
     excluded: dict[str, str]
     dropped: dict[str, str]
@@ -114,6 +116,7 @@ def select(
         subjects,
         joined("splits"),
         joined("clips"),
+        joined("aus"),
         {name: part.read[name] for name, part in parts.items()},
         joined("excluded"),
         joined("dropped"),
@@ -137,7 +140,8 @@ def _of_one(
         elif sample not in failed:
             labels[sample] = label
     rest = first.table.loc[list(labels)].astype(str)
-    subjects, splits, clips = (dict(zip(labels, rest[name], strict=True)) for name in ("subject", "split", "frames"))
+    columns = ("subject", "split", "frames", "aus")
+    subjects, splits, clips, aus = (dict(zip(labels, rest[name], strict=True)) for name in columns)
     if not labels:
         msg = (
             f"Nothing of {dataset} to train on: of {len(first.ids)} samples {len(failed)} failed in extraction and "
@@ -157,6 +161,7 @@ def _of_one(
         subjects,
         splits,
         clips,
+        aus,
         {dataset: read},
         failed,
         dropped,

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -147,6 +146,17 @@ def test_rows_of_table_3_have_their_parts_and_read_their_instances(row: str) -> 
     assert torch.isfinite(loss)
 
 
+def test_each_network_has_its_temperature() -> None:
+    model = small(**CONFIGURATIONS["sharp"].model_dump(include={"temperature", "temperature_target"}))
+    assert (model.online.regions.temperature, model.target.regions.temperature) == (0.1, 0.04)
+    features = torch.rand(2, 32, 4, 4)
+    with torch.no_grad():
+        (online, _), (target, _) = model.online.regions(features), model.target.regions(features)
+    # the same weights: the same cosines, divided by each one's own temperature
+    ratio = (target[:, 0] / target[:, 1]).log() / (online[:, 0] / online[:, 1]).log()
+    torch.testing.assert_close(ratio, torch.full_like(ratio, 2.5), atol=0.01, rtol=0)
+
+
 def test_the_default_is_the_papers() -> None:
     paper = next(iter(CONFIGURATIONS.values()))
     assert paper == CONFIGURATIONS["paper"] == CONFIGURATIONS["M6"] == choose("ra-icl")
@@ -156,6 +166,7 @@ def test_the_default_is_the_papers() -> None:
     assert schedule.rate(99) == pytest.approx(1e-3 * 0.9**99)
     weights = (paper.weight_classification, paper.weight_attention, paper.weight_regions)
     assert (paper.momentum, paper.queries, *weights) == (0.99, 8, 0.5, 0.5, 0.5)
+    assert paper.temperature == paper.temperature_target == 1
     assert declare.get("ra-icl") is ra_icl.MODEL
 
 
@@ -256,13 +267,13 @@ def test_one_seed_gives_the_same_network_and_another_another() -> None:
     assert float(first.detach()) != float(one.objective((three,), labels, 0.0).detach())
 
 
-def test_maps_from_elsewhere_train_the_single_instance_row(tmp_path: Path) -> None:
+def test_maps_from_elsewhere_train_the_single_instance_row() -> None:
     """As `mepipe store import` keeps them: arrays [channel, y, x], pictures [y, x, channel], of any size."""
     rng = np.random.default_rng(0)
     kinds = (rng.standard_normal((3, 28, 28)).astype(np.float32), rng.integers(0, 256, (40, 30, 3), dtype=np.uint8))
     config = choose("ra-icl", "M1", {**SMALL, "epochs": 1})
     for values in kinds:
-        sources = ra_icl.MODEL.inputs(config, {"motion-map": {"a": values, "b": values}}, ["a", "b"])
+        sources = ra_icl.MODEL.inputs(config, {"theirs": {"a": values, "b": values}}, ["a", "b"])
         model = ra_icl.MODEL.build(config, ["a", "b", "c"], {}, 0)()
         given = tuple(source[torch.tensor([1, 0])].float() for source in sources)
         assert given[0].shape == (2, 3, 3, 64, 64)

@@ -26,6 +26,13 @@ def test_softmax_of_cosines_by_hand() -> None:
     torch.testing.assert_close(probabilities(embeddings, dense)[0, :, 0, 0], expected)
 
 
+def test_a_low_temperature_makes_a_place_choose() -> None:
+    embeddings, dense = torch.eye(2)[None], torch.tensor([0.8, 0.6]).view(1, 2, 1, 1)
+    found = probabilities(embeddings, dense, 0.1)[0, :, 0, 0]
+    torch.testing.assert_close(found, torch.tensor([0.8, 0.6]).div(0.1).softmax(dim=0))
+    assert found.tolist() == pytest.approx([1 / (1 + math.exp(-2)), 1 / (1 + math.exp(2))])
+
+
 def test_alignment_of_equal_assignments_is_their_entropy_and_the_least_there_is() -> None:
     torch.manual_seed(0)
     target = torch.randn(2, 4, 3, 3).softmax(dim=1)

@@ -19,7 +19,10 @@ SUMMARIES = {
     "mlp": "One hidden layer on motion maps pooled over cells of the face.",
     "ststnet": "STSTNet: a shallow three-stream CNN on motion maps of 28x28.",
     "resnet18-flow": "ResNet-18 from random weights on motion maps.",
+    "mer-clip": "MER-CLIP: key frames into UniFormerV2, aligned with texts of action units, and a transformer head.",
     "ra-icl": "Region-aware instance consistency: sets of motion maps, equal attention across them, facial queries.",
+    "hcp-mer": "HCP_MER: CLIP's embeddings of magnified apex and flow map, compared with learned groups of prompts.",
+    "micro-au-clip": "Micro-AU CLIP: action units from patches of flow, each compared with texts of its own.",
 }
 DEFAULT = "paper"
 

@@ -32,6 +32,8 @@ class RaICLConfig(Config):
     pool: bool = Field(True, description="Pooling after the first convolution; without it small maps keep more places.")
     dim: int = Field(256, ge=8, multiple_of=8, description="Length of mask and facial embeddings.")
     layers: int = Field(2, ge=1, description="Layers of the decoder that reads the facial queries.")
+    temperature: float = Field(1.0, gt=0, description="Of the softmax over regions; 1 is none, as in the paper.")
+    temperature_target: float = Field(1.0, gt=0, description="The same, of the target network.")
     gain: float = Field(0.4, ge=0, lt=1, description="How far a map is strengthened or weakened at random.")
     blur: float = Field(2.0, ge=0, description="Widest random Gaussian blur, pixels at size 224; 0: none.")
 
@@ -40,6 +42,8 @@ _ROWS = {
     "paper": {},  # M6
     # small batches and a rate that falls slowly: of few samples there would be too few steps else
     "tiny": {"size": 64, "width": 16, "pool": False, "dim": 64, "layers": 1, "epochs": 50, "batch": 8, "decay": 0.96},
+    # facial queries with what the paper does without: see `ra_icl_regions`
+    "sharp": {"temperature": 0.1, "temperature_target": 0.04},
     # trains on maps from elsewhere too, imported with: mepipe store import --node motion-map
     "M1": {"instances": "apex", "irc": False, "mrd": False},
     "M2": {"irc": False, "mrd": False},
