@@ -7,14 +7,15 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3 python; do \
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+NUMPY2 := .venv-numpy2
 DATASETS ?=
 WORKERS ?=
 EXTRACT := $(BIN)/mepipe extract $(if $(WORKERS),--workers $(WORKERS))
 
-.PHONY: help setup features test test-all chaos bench lint clean
+.PHONY: help setup features test test-numpy2 test-all chaos bench scale lint clean
 
 help: ## say what there is
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(INSTALLED) ## make the environment, from the versions in constraints.txt
 
@@ -22,7 +23,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed. Name one: make PYTHON=/path/to/python3.11"; exit 2; }
 	@echo "Installing into $(VENV) with $(PYTHON): a few minutes, and about 7 GB with Torch."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[extract,train,xarray,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[extract,train,xarray,dask,dev]'
 	@touch $@
 
 features: setup ## extract the features of DATASETS="samm casme2" (default: those in mepipe.toml, else a demo)
@@ -41,6 +42,20 @@ features: setup ## extract the features of DATASETS="samm casme2" (default: thos
 test: setup ## run the tests (under ten minutes on two cores)
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
+# What NumPy, OpenCV and MediaPipe can change: what reads clips and computes, without Torch, which is the same there.
+# Both files of versions are made by `uv pip compile pyproject.toml --universal --all-extras --no-header --no-annotate`,
+# this one with numpy>=2, mediapipe>=1 and opencv-contrib-python>=5 as constraints.
+test-numpy2: $(NUMPY2)/installed ## run the quick tests with NumPy 2, MediaPipe 1 and OpenCV 5, in .venv-numpy2
+	$(NUMPY2)/bin/python -m pytest -n auto --dist loadfile \
+		tests/ops tests/stages tests/datasets tests/recipe tests/run tests/view tests/cli/test_doctor.py
+
+$(NUMPY2)/installed: pyproject.toml constraints-numpy2.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed. Name one: make PYTHON=/path/to/python3.11"; exit 2; }
+	test -x $(NUMPY2)/bin/python || $(PYTHON) -m venv $(NUMPY2)
+	$(NUMPY2)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-numpy2.txt \
+		-e '.[clips]' hypothesis pytest pytest-xdist
+	@touch $@
+
 test-all: setup ## run all tests, slow ones too
 	$(BIN)/python -m pytest -m ''
 
@@ -50,10 +65,13 @@ chaos: setup ## kill KILLS=200 extractions at random, and some at every step, fr
 bench: setup ## measure speed and accuracy against named alternatives; writes docs/benchmarks.md
 	$(BIN)/python -m benchmarks
 
+scale: setup ## say what 10,000 to 100,000,000 clips cost, from a few; gives 100,000 trivial samples to Dask
+	$(BIN)/python -m benchmarks.scale
+
 lint: setup ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 clean: ## remove what make made, environment and caches; not your releases
-	rm -rf $(VENV) cache/demo cache/features.zarr cache/pictures .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(NUMPY2) cache/demo cache/features.zarr cache/pictures .pytest_cache .mypy_cache .ruff_cache .hypothesis

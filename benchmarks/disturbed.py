@@ -1,4 +1,4 @@
-"""What happens on a face beside the expression, drawn over rendered demo clips: blinks, and a head that turns."""
+"""What happens on a face beside the expression, drawn over rendered demo clips: blinks, speech, a head that turns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from mepipe.ops.stabilise import apply, invert
 _EYES = ((33, 133, 159, 145, 52), (263, 362, 386, 374, 282))
 # Seconds that a lid takes down and up again (spontaneous blinks last .1 to .4 s, falling twice as fast as rising).
 _DOWN, _UP = 0.075, 0.15
-
+# Syllables in a second of speech, and how far the jaw goes down in one, as a share of the face's width: 7 px of a crop.
+_SYLLABLES, _OPENING = 5.0, 0.04
+# Under the nose, lower lip, chin, in the face mesh; and the sides of the face.
+_NOSE, _LIP, _CHIN, _SIDES = 2, 17, 152, (127, 356)
 
 # Standard deviation of the head's turning, radians, in either direction out of the picture's plane.
 _TURN = np.deg2rad(0.5)
@@ -30,6 +33,28 @@ def blinking(spec: ClipSpec) -> tuple[np.ndarray, Truth]:
     closed = _course(len(frames), rng.uniform(0.1, 0.9) * len(frames))
     shut = [_shut(frame, landmarks, truth.rigid(i), closed[i]) for i, frame in enumerate(frames)]
     return _exposed(shut, truth, rng), truth
+
+
+def speaking(spec: ClipSpec) -> tuple[np.ndarray, Truth]:
+    """As `clips.rendered`, of somebody who speaks: the jaw goes down and up, and the skin between it and the nose is
+    stretched. At the onset the mouth is as it happens to be in a syllable."""
+    frames, truth, landmarks, rng = _clean(spec)
+    phase = np.pi * (_SYLLABLES * np.arange(len(frames)) / clips.FPS + rng.uniform())
+    opened = np.sin(phase) ** 2 - np.sin(phase[0]) ** 2
+    width = float(np.hypot(*(landmarks[_SIDES[1]] - landmarks[_SIDES[0]])))
+    nose, lip, chin = landmarks[[_NOSE, _LIP, _CHIN], 1]
+    height, across = frames.shape[1:]
+    grid = np.stack(np.meshgrid(np.arange(across), np.arange(height)), axis=-1).reshape(-1, 2).astype(np.float64)
+    spoken = []
+    for index, frame in enumerate(frames):
+        head = truth.rigid(index)
+        x, y = apply(invert(head), grid).T  # where the head was at the onset
+        beside = np.exp(-(((x - landmarks[_CHIN, 0]) / (0.35 * width)) ** 4))
+        share = np.interp(y, [nose, lip, chin, chin + 0.4 * width], [0, 1, 1, 0]) * beside
+        onto = apply(head, np.column_stack([x, y - opened[index] * _OPENING * width * share])).astype(np.float32)
+        maps = onto.reshape(height, across, 2)
+        spoken.append(cv2.remap(frame.astype(np.float32), maps[..., 0], maps[..., 1], cv2.INTER_CUBIC))
+    return _exposed(spoken, truth, rng), truth
 
 
 def turning(spec: ClipSpec) -> tuple[np.ndarray, Truth]:

@@ -9,7 +9,7 @@ rule, and then once in `PATIENCE` iterations: kernels are queued ahead, which is
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +25,7 @@ from mepipe.ops.tvl1 import SETTLED, SMALLEST, Preset
 BATCH = 64 * 224 * 224
 # Iterations between two questions whether any pair still moves.
 PATIENCE = 5
-# cv2.remap looks up at 1/32 pixel.
+# Before version 5, cv2.remap looks up at 1/32 pixel; since, where it is told to.
 FRACTIONS = 32
 MEDIAN = 5
 _TINY = 1.1920929e-07  # FLT_EPSILON: below it OpenCV does not divide by a squared gradient
@@ -140,13 +140,24 @@ def _pointed(flow: Tensor) -> tuple[Tensor, Tensor]:
 
 def _look_up(sources: Tensor, flow: Tensor, preset: Preset) -> Tensor:
     """[N, C, H, W] where the flow points, bicubic as cv2.remap; beyond the border as `_tvl1_solver._look_up`."""
-    places = [
-        torch.round(place * FRACTIONS) * (2 / FRACTIONS / (side - 1)) - 1
-        for place, side in zip(_pointed(flow), (flow.shape[3], flow.shape[2]), strict=True)
-    ]
+    pointed = list(_pointed(flow))
+    if _in_fractions():
+        pointed = [torch.round(place * FRACTIONS) / FRACTIONS for place in pointed]
+    sides = flow.shape[3], flow.shape[2]
+    places = [place * (2 / (side - 1)) - 1 for place, side in zip(pointed, sides, strict=True)]
     beyond = "border" if preset.mean_gradient else "zeros"
     grid = torch.stack(places, dim=-1)
     return F.grid_sample(sources, grid, mode="bicubic", padding_mode=beyond, align_corners=True)
+
+
+@cache
+def _in_fractions() -> bool:
+    """Whether the OpenCV at hand rounds where it looks up. Without one there is no other path to agree with."""
+    try:
+        import cv2
+    except ImportError:
+        return False
+    return int(cv2.__version__.split(".")[0]) < 5
 
 
 def _linearised(reference: Tensor, seen: Tensor, flow: Tensor, preset: Preset) -> _Linear:

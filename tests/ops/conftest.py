@@ -1,15 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from mepipe.ops.landmarker_task import FaceLandmarker
 from mepipe.ops.landmarks import FaceMesh, Landmarker
-from tests.conftest import SHARED
-
-MODEL = SHARED / "models" / "face_landmarker.task"
+from tests.conftest import MODEL, has_solutions
 
 
 def face_landmarker() -> FaceLandmarker:
@@ -17,13 +14,6 @@ def face_landmarker() -> FaceLandmarker:
     if not MODEL.is_file():
         pytest.skip("needs ../shared/models/face_landmarker.task")
     return FaceLandmarker(MODEL)
-
-
-def has_solutions() -> bool:
-    """Whether this MediaPipe has the face mesh of its own; version 1 has not."""
-    import mediapipe
-
-    return (Path(mediapipe.__file__).parent / "python" / "solutions").is_dir()
 
 
 @pytest.fixture(scope="module")

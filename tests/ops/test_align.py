@@ -302,8 +302,9 @@ def rest(aligned: Aligned, index: int) -> float:
 def test_half_a_second_of_a_real_face_is_held_still(faces: Path, mesh: Landmarker, name: str, onset: int) -> None:
     aligned = align(open_clip(faces / name, onset, onset + 12), mesh)
     left = [rest(aligned, index) for index in range(1, 13)]
-    # The goal is 0.15 px, the median over 25 such stretches. Single clips lie on either side of it: people
-    # speak and heads turn out of the plane, so that what a rigid fit finds depends on how it weighs the rest.
+    # The goal is 0.15 px: of 49 such stretches 31 keep it, the median is .115. On a still face with noise this estimate
+    # says .01 px; but people speak and heads turn and come nearer (.9 px rms that no affine motion explains), so that
+    # what is rigid in it depends on where one looks: blocks of skin drawn anew change the estimate by .1 px rms.
     assert np.median(left) < 0.2
 
 

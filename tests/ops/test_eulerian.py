@@ -7,6 +7,7 @@ from scipy.signal import butter, sosfilt, sosfilt_zi, sosfiltfilt
 
 from mepipe.errors import MepipeError
 from mepipe.ops import eulerian
+from tests.conftest import needs_torch
 
 # One hundredth of a grey level of 255: below what a picture or a network can tell.
 GREY = 0.01 / 255
@@ -184,6 +185,7 @@ def test_what_cannot_be_magnified_is_refused_by_name(frames: np.ndarray, options
         eulerian.magnify(frames, 30, **options)
 
 
+@needs_torch
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("gains", [None, [0.5], [0.3, 1.0, 2.0, 0.0]])
 @pytest.mark.parametrize(("channels", "chroma"), [(1, 1.0), (3, 1.0), (3, 0.25)])
@@ -197,6 +199,7 @@ def test_a_torch_device_gives_the_same(channels: int, chroma: float, gains: list
     assert np.abs(on_device - frames).max() > 0.05
 
 
+@needs_torch
 def test_a_torch_device_keeps_what_is_still_bit_for_bit() -> None:
     frames = np.random.default_rng(2).random((6, 9, 8), dtype=np.float32)
     still = np.repeat(frames[:1], 6, axis=0)
@@ -204,6 +207,7 @@ def test_a_torch_device_keeps_what_is_still_bit_for_bit() -> None:
     np.testing.assert_array_equal(eulerian.magnify(frames, fps=30, alpha=0, device="cpu:0"), frames)
 
 
+@needs_torch
 def test_magnification_stays_on_its_device() -> None:
     import torch
 

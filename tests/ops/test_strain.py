@@ -7,6 +7,7 @@ from scipy.ndimage import sobel
 
 from mepipe.errors import MepipeError, UsageError
 from mepipe.ops.strain import VARIANTS, motion_map, strain, tensor
+from tests.conftest import needs_torch
 
 Y, X = np.mgrid[0:9, 0:13].astype(np.float32)
 TRUE_TO_AXES = ("tensor", "tensor-forward", "half-shear")
@@ -140,6 +141,7 @@ def test_an_unknown_variant_is_refused_with_the_known_ones() -> None:
         strain(random_flow(), "norm")
 
 
+@needs_torch
 @settings(max_examples=60)
 @given(
     st.sampled_from(VARIANTS),
@@ -157,6 +159,7 @@ def test_a_torch_device_gives_the_same(variant: str, height: int, width: int, le
     np.testing.assert_allclose(motion_map(flow, variant, "cpu:0"), motion_map(flow, variant), atol=1e-5)
 
 
+@needs_torch
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_strain_stays_on_its_device(variant: str) -> None:
     import torch
@@ -168,6 +171,7 @@ def test_strain_stays_on_its_device(variant: str) -> None:
     assert (result.shape, result.device.type) == ((3, 8, 9), "meta")
 
 
+@needs_torch
 def test_a_torch_device_refuses_what_is_no_flow() -> None:
     with pytest.raises(MepipeError, match="Strain needs flow"):
         strain(np.zeros((3, 8, 8), np.float32), device="cpu:0")

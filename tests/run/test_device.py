@@ -23,7 +23,7 @@ from mepipe.recipe.model import parse
 from mepipe.recipe.resolve import resolve
 from mepipe.run import devices, extract, plan
 from mepipe.stages import declare
-from tests.conftest import mepipe
+from tests.conftest import mepipe, needs_torch
 from tests.run import stages_for_tests
 
 RECIPE = """
@@ -54,6 +54,7 @@ def run(store: Path, release: tuple[Path, list[Sample]], device: str, workers: i
     return extract.run(todo, "where", workers)
 
 
+@needs_torch
 @pytest.mark.parametrize("workers", [1, 2])
 def test_stages_that_can_choose_are_told_the_device(
     release: tuple[Path, list[Sample]], tmp_path: Path, workers: int
@@ -78,6 +79,7 @@ def test_a_stage_takes_a_device_just_where_it_says_so(name: str) -> None:
     assert takes is None or takes.default == "cpu"
 
 
+@needs_torch
 @pytest.mark.parametrize(
     # Greys are in 0..1: a hundredth of a level of 255. Flow in pixels and strain of it: see tests/ops.
     ("name", "tolerance"),
@@ -103,6 +105,7 @@ def test_a_name_that_is_no_device_is_refused(name: str) -> None:
 
 
 @NO_GPU
+@needs_torch
 @pytest.mark.parametrize("arguments", [("extract",), ("strain",)])
 def test_without_a_gpu_an_extraction_says_what_torch_sees_and_does_not_begin(
     arguments: tuple[str, ...], tmp_path: Path

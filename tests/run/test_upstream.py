@@ -135,6 +135,7 @@ def test_upstream_is_not_asked_where_everything_is_here(release: tuple[Path, Pat
 def test_an_upstream_that_cannot_be_asked_is_an_error_that_says_how_to_go_on(
     release: tuple[Path, Path], tmp_path: Path
 ) -> None:
+    pytest.importorskip("paramiko")
     for url in ("ssh://127.0.0.1:9/nowhere", str(tmp_path / "nowhere")):
         with pytest.raises(MepipeError, match=r"upstream store cannot be asked.*--upstream none") as caught:
             cheap.make_plan(tmp_path / "mine", *release, upstream=url)

@@ -11,8 +11,7 @@ from mepipe.errors import UsageError
 from mepipe.recipe.model import load
 from mepipe.recipe.resolve import resolve
 from mepipe.stages.align import STAGE, AlignParams
-from tests.conftest import SHARED
-from tests.ops.conftest import MODEL, has_solutions
+from tests.conftest import MODEL, has_solutions
 from tests.stages.test_stages import source
 
 TASK = {"align": {"landmarker": "face-landmarker"}}
@@ -23,7 +22,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> None:
     """The weights folder holds face_landmarker.task."""
     if not MODEL.is_file():
         pytest.skip("needs ../shared/models/face_landmarker.task")
-    monkeypatch.setenv("MEPIPE_WEIGHTS", str(SHARED / "models"))
+    monkeypatch.setenv("MEPIPE_WEIGHTS", str(MODEL.parent))
 
 
 def test_the_face_mesh_needs_no_weights_and_the_landmarker_those_of_its_name(model: None) -> None:

@@ -10,20 +10,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from mepipe import networks, weights
 from mepipe import store as stores
 from mepipe.clip import Clip
 from mepipe.datasets.manifest import Sample
 from mepipe.errors import UsageError
-from mepipe.networks.flow import flow as network_flow
 from mepipe.recipe.model import parse
 from mepipe.recipe.resolve import resolve
 from mepipe.run import extract, plan
 from mepipe.stages.flow import STAGE, FlowParams
 from tests.conftest import mepipe
 from tests.run import stages_for_tests
+
+torch = pytest.importorskip("torch")
+from mepipe.networks.flow import flow as network_flow  # noqa: E402
 
 RAFT = "raft-small"
 RECIPE = """

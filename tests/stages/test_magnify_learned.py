@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from mepipe.clip import Clip
 from mepipe.errors import SampleError
-from mepipe.networks.magnet_quality import Case
 from mepipe.stages.magnify_learned import MagnifyLearnedParams, compute
+
+torch = pytest.importorskip("torch")
+from mepipe.networks.magnet_quality import Case  # noqa: E402
 
 FACE = Case("hopper", "local", 0.5)
 
