@@ -24,6 +24,7 @@ SUBJECTS = (
     "reading",
     "whole",
     "million",
+    "executors",
     "folds",
     "manifest_build",
     "gpu",

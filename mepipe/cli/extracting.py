@@ -103,7 +103,7 @@ def run(request: Request, ref: str, nodes: dict[str, Resolved], wanted: list[str
 
     config = settings.load()
     device = request.device or config.device
-    if not request.dry_run:
+    if not request.dry_run and not request.scheduler:  # its workers look for themselves
         devices.check(device)
     dataset, samples, root = _samples(request, config)
     place = request.store or config.store

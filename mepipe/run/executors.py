@@ -1,119 +1,75 @@
-"""Who computes the tasks: this process, or a pool of worker processes that may die without taking the run along."""
+"""Who computes the tasks of a plan: this process, worker processes of this machine, or those of a Dask cluster.
+
+An executor is a function of a plan that gives, in no particular order, what became of each task. All run the same code
+on the same input, so that a store's bytes do not tell which one it was.
+"""
 
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from itertools import islice
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 
-from mepipe.run import devices, preload
+from mepipe.run import shapes, threads, workers
 from mepipe.run import task as tasks
-from mepipe.run.plan import Plan, Task
+from mepipe.run.plan import Plan
 from mepipe.run.task import Outcome
 
-_plan: Plan | None = None
+Executor = Callable[[Plan], Iterator[Outcome]]
+
+_BASE = 0.45e9  # bytes of a worker that has computed a short clip
+_COPIES = 2.5  # of the largest array of a clip, held at once while it is computed
 
 
 def inline(plan: Plan) -> Iterator[Outcome]:
-    """Compute every task here, one after the other: for debugging, and for one worker."""
-    _load_torch(plan)
-    devices.prepare(plan.device)
+    """Compute every task here, one after the other: for debugging. What hangs, hangs."""
+    workers.load(plan)
     for task in plan.tasks:
-        with _one_thread():
+        with threads.limited():
             outcome = tasks.run(plan, task)
         yield outcome
 
 
-def processes(plan: Plan, workers: int) -> Iterator[Outcome]:
-    """Compute the tasks in worker processes, in no particular order.
-
-    When a worker is killed, the tasks then running are tried again one at a time, so that the one that kills shows
-    itself; the second time it does, it is recorded as failed, and may be tried again by a later run.
-    """
-    suspects: list[Task] = []
-    yield from _pool(plan, plan.tasks, workers, suspects)
-    while suspects:
-        task = suspects.pop()
-        again: list[Task] = []
-        yield from _pool(plan, [task], 1, again)
-        if again:
-            yield tasks.quarantine(plan, task, "the worker process was killed twice while computing it (memory?)")
+def processes(plan: Plan, count: int, timeout: float = workers.TIMEOUT) -> Iterator[Outcome]:
+    """Compute the tasks in so many worker processes; see `workers.Pool`."""
+    with workers.Pool(plan, count, timeout) as pool:
+        yield from pool.run(plan.tasks)
 
 
-def _pool(plan: Plan, todo: Iterable[Task], workers: int, suspects: list[Task]) -> Iterator[Outcome]:
-    """Run tasks in a pool, and in a new one whenever one breaks; tasks that ran as it broke go to `suspects`."""
-    queue = iter(todo)
-    started = True
-    while started:
-        started = False
-        pool = ProcessPoolExecutor(workers, preload.context(), _start_worker, (plan,))
-        running: dict[Future[Outcome], Task] = {}
-        try:
-            for task in islice(queue, 2 * workers):
-                running[pool.submit(_run, task)] = task
-            while running:
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    outcome = future.result()
-                    del running[future]
-                    yield outcome
-                    for task in islice(queue, 1):
-                        running[pool.submit(_run, task)] = task
-        except BrokenProcessPool:
-            suspects.extend(running.values())
-            started = True
-        finally:
-            _stop(pool)
+def name(executor: Executor) -> str:
+    """What computes, in words."""
+    if not isinstance(executor, partial):
+        return executor.__name__
+    given = {key: value for key, value in executor.keywords.items() if isinstance(value, (int, str))}
+    return f"{executor.func.__name__} ({', '.join(f'{key} {value}' for key, value in given.items())})"
 
 
-def _stop(pool: ProcessPoolExecutor) -> None:
-    """End a pool now: what its workers were doing is not in the ledger, and is done again by the next run."""
-    workers = list((pool._processes or {}).values())
-    pool.shutdown(wait=False, cancel_futures=True)
-    for worker in workers:
-        worker.terminate()
-    for worker in workers:
-        worker.join()
+def default_workers(plan: Plan | None = None) -> int:
+    """As many as there are cores to this process, and as many as fit into its memory if all get the longest clip."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    free = available()
+    return cores if plan is None or free is None else max(1, min(cores, int(free // needs(plan))))
 
 
-def _start_worker(plan: Plan) -> None:
-    global _plan
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    _load_torch(plan)
-    devices.prepare(plan.device)
-    _plan = plan
+def needs(plan: Plan) -> float:
+    """The bytes that a worker needs for the longest clip of a plan, about."""
+    longest = max((task.sample for task in plan.tasks), key=lambda s: s.offset - s.onset, default=None)
+    return _BASE + (_COPIES * shapes.largest(plan.nodes, plan.stored, longest) if longest else 0.0)
 
 
-def _load_torch(plan: Plan) -> None:
-    """Load Torch where a stage will: loaded within a task, its threads would not be limited in that task."""
-    if any(node.stage.weights(node.params) for node in plan.nodes.values()):
-        import torch  # noqa: F401
-
-
-def _run(task: Task) -> Outcome:
-    assert _plan is not None
-    with _one_thread():
-        return tasks.run(_plan, task)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """One thread per task: clips, not pixels, are what runs in parallel."""
-    import cv2
-    from threadpoolctl import threadpool_limits
-
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
+def available() -> int | None:
+    """The bytes of memory that this process may still use: of the machine, or of its share; None where unknown."""
     try:
-        with threadpool_limits(1):  # of the libraries loaded so far, hence for every task
-            yield
-    finally:
-        cv2.setNumThreads(before)
-
-
-def default_workers() -> int:
-    """As many as there are cores to this process."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        found = [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
+    except OSError:
+        return None
+    try:  # a container's share, control groups of version 2
+        share = Path("/sys/fs/cgroup")
+        limit = int((share / "memory.max").read_text())
+        stat = dict(line.split() for line in (share / "memory.stat").read_text().splitlines())
+        found.append(limit - int((share / "memory.current").read_text()) + int(stat["inactive_file"]))
+    except (OSError, ValueError, KeyError):
+        pass
+    return max(0, min(found)) if found else None

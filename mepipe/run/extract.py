@@ -7,9 +7,11 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from mepipe.errors import MepipeError
-from mepipe.run import executors, plan, upstream
+from mepipe.run import executors, log, plan, upstream
+from mepipe.run.executors import Executor
 from mepipe.run.plan import Plan
 from mepipe.run.task import Outcome
 from mepipe.store import roots
@@ -19,7 +21,8 @@ from mepipe.store import roots
 class Summary:
     """What an extraction did, in samples per feature where not said otherwise.
 
-    failed: {node: {sample: reason}}, with those known from earlier runs. seconds: by stage, summed over workers.
+    failed: {node: {sample: reason}}, with those known from earlier runs. seconds: by stage, summed over workers; what
+        is not of a stage is "decode" and "store". by: who computed.
     """
 
     snapshot: str
@@ -32,6 +35,13 @@ class Summary:
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     written: int = 0
     wall: float = 0.0
+    by: str = ""
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """What part of the workers' time each stage took, the longest first."""
+        total = sum(self.seconds.values())
+        return {stage: s / total for stage, s in sorted(self.seconds.items(), key=lambda item: -item[1])}
 
     @property
     def failed_samples(self) -> dict[str, str]:
@@ -51,19 +61,21 @@ class Summary:
 def run(
     todo: Plan,
     recipe: str,
-    workers: int,
+    by: Executor | int,
     tick: Callable[[Summary], object] = lambda summary: None,
     arrived: Callable[[int], object] = lambda size: None,
 ) -> Summary:
     """Carry out a plan. Whatever stops it, what was finished stays finished.
 
-    recipe: the name under which the features are found. tick: called with the count so far after each sample.
+    recipe: the name under which the features are found. by: who computes; a number is one of worker processes, where 1
+    is this process. tick: called with the count so far after each sample.
     arrived: called with the bytes of each sample that came from upstream.
     """
-    start = time.perf_counter()
+    start, began = time.perf_counter(), time.time()
     folders = {name: todo.nodes[name].folder for name in todo.stored}
     taken = {name: len(samples) for name, samples in todo.upstream.items()}
     before = todo.cached
+    changes = _lacking(todo)
     try:
         with roots.claim(todo.store.place, _used(todo)):
             _check_still_there(todo)
@@ -71,18 +83,28 @@ def run(
             todo = upstream.take(todo, arrived)
             todo.store.set_ref(todo.dataset, recipe, todo.snapshot, folders)
     except MepipeError as error:
-        if _lacking(todo) or not _may_only_be_read(error):
+        if changes or not _may_only_be_read(error):
             raise
         return _summary(todo, start)  # there is nothing to write either
     summary = _summary(todo, start)
     summary.upstream = {name: count - before[name] + todo.cached[name] for name, count in taken.items()}
-    outcomes = executors.processes(todo, workers) if workers > 1 else executors.inline(todo)
-    for outcome in outcomes if todo.tasks else ():
-        summary.add(outcome)
-        tick(summary)
-    for folder in folders.values():
-        todo.store.feature(f"{todo.snapshot}/{folder}").ledger.merge()
-    summary.wall = time.perf_counter() - start
+    if isinstance(by, int):
+        by = partial(executors.processes, count=by) if by > 1 else executors.inline
+    summary.by = executors.name(by)
+    ended = "complete"
+    try:
+        for outcome in by(todo) if todo.tasks else ():
+            summary.add(outcome)
+            tick(summary)
+        for folder in folders.values():
+            todo.store.feature(f"{todo.snapshot}/{folder}").ledger.merge()
+    except BaseException as error:
+        ended = "interrupted" if isinstance(error, KeyboardInterrupt) else " ".join(str(error).split())
+        raise
+    finally:
+        summary.wall = time.perf_counter() - start
+        if changes:
+            log.write(todo, summary, recipe, began, ended)
     return summary
 
 

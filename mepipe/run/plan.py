@@ -10,28 +10,30 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from mepipe import __version__
+from mepipe import weights
 from mepipe.datasets.manifest import Sample
-from mepipe.errors import MepipeError, SampleError
-from mepipe.recipe.resolve import Resolved
+from mepipe.errors import MepipeError
+from mepipe.recipe.resolve import Resolved, needed
+from mepipe.run import shapes
 from mepipe.run import upstream as upstreams
 from mepipe.run.fingerprint import fingerprint, frame_digests
-from mepipe.stages.declare import Annotation
 from mepipe.store import Store, layout
 from mepipe.store.feature import Feature
-from mepipe.store.layout import FeatureSpec
 from mepipe.store.ledger import Record
+from mepipe.store.place import Folder
 
 
 @dataclass(frozen=True)
 class Task:
-    """One sample and the features wanted of it: {node: turn of the record that will be written}."""
+    """One sample and the features wanted of it: {node: turn of the record that will be written}.
+
+    frames: the digest of its frames.
+    """
 
     index: int
     sample: Sample
     wanted: dict[str, int]
+    frames: str
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,29 @@ class Plan:
 
     def tasks_of(self, wanted: Mapping[str, dict[str, int]]) -> list[Task]:
         """Tasks of {sample: {node: turn}}, in the order of the samples."""
-        return [Task(i, s, wanted[s.id]) for i, s in enumerate(self.samples) if wanted.get(s.id)]
+        pairs = enumerate(zip(self.samples, self.frames, strict=True))
+        return [Task(i, s, wanted[s.id], frames) for i, (s, frames) in pairs if wanted.get(s.id)]
+
+    def bare(self) -> Plan:
+        """What a worker needs of it to run tasks, however many samples there are; paths from anywhere."""
+        place = self.store.place
+        store = Store(Folder(place.root.absolute())) if isinstance(place, Folder) else self.store
+        return replace(
+            self, root=self.root.absolute(), store=store, samples=[], frames=[], tasks=[], adopt={}, cached={},
+            failed={}, upstream={},
+        )  # fmt: skip
+
+    @property
+    def modules(self) -> list[str]:
+        """What its stages import and takes long to."""
+        nodes = [self.nodes[name] for name in needed(self.nodes, self.stored)]
+        return list(dict.fromkeys(module for node in nodes for module in node.stage.loads))
+
+    @property
+    def networks(self) -> bool:
+        """Whether weights of a network are called for."""
+        named = (name for node in self.nodes.values() for name in node.stage.weights(node.params))
+        return any(weights.get(name).network for name in named)
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -164,7 +188,7 @@ def prepare(plan: Plan) -> None:
     """Make the snapshot and the empty features where they are not there, and take over what is unchanged."""
     layout.create_snapshot(plan.store.place, plan.dataset, plan.rows)
     ids = [s.id for s in plan.samples]
-    specs = _specs(plan.nodes, plan.samples)
+    specs = shapes.specs(plan.nodes, plan.samples)
     for name in plan.stored:
         layout.create_feature(plan.store.place, plan.snapshot, ids, specs[name])
         feature = plan.store.feature(f"{plan.snapshot}/{plan.nodes[name].folder}")
@@ -173,55 +197,3 @@ def prepare(plan: Plan) -> None:
             if record.state == "done":
                 feature.adopt(other, sample)
         feature.ledger.append(replace(record, turn=1) for _, record in plan.adopt[name].values())
-
-
-def _positions(node: Resolved, annotation: Annotation, upstream: np.ndarray) -> np.ndarray | None:
-    if node.stage.timeline is None:
-        return None
-    try:
-        return node.stage.timeline(node.params, annotation, upstream)
-    except SampleError:
-        return np.empty(0)  # the sample's task will fail with this reason
-
-
-def _specs(nodes: Mapping[str, Resolved], samples: Sequence[Sample]) -> dict[str, FeatureSpec]:
-    """The skeleton of each stored node. Walks the DAG without data: frame numbers and shapes only."""
-    annotations = [Annotation(s.onset, s.apex, s.offset, s.fps) for s in samples]
-    probes = [Annotation(0, 400, 999, 200.0), Annotation(0, 400, 1000, 200.0)]
-    start = [np.arange(a.onset, a.offset + 1, dtype=np.float64) for a in [*annotations, *probes]]
-    times: dict[str, list[np.ndarray]] = {"source": start}
-    shapes: dict[str, tuple[int, ...]] = {"source": (0, 0, 0)}
-    units: dict[str, str] = {"source": ""}
-    specs: dict[str, FeatureSpec] = {}
-    for name, node in nodes.items():
-        units[name] = node.output.units or units[node.input]
-        positions = [_positions(node, a, p) for a, p in zip([*annotations, *probes], times[node.input], strict=True)]
-        framed = [p for p in positions if p is not None]
-        times[name] = framed if framed else times[node.input]
-        shapes[name] = node.stage.shape(node.params, shapes[node.input])
-        if node.dtype is None:
-            continue
-        output = node.output
-        longest = max((len(p) for p in framed[:-2]), default=0)
-        specs[name] = FeatureSpec(
-            folder=node.folder,
-            dims=output.dims,
-            shape=(max(1, longest), *shapes[name]) if framed else shapes[name],
-            dtype=node.dtype,
-            channels=output.channels,
-            positions=framed[:-2] if framed else None,
-            varying=bool(framed) and len(framed[-2]) != len(framed[-1]),
-            attributes={
-                "node": name,
-                "key": node.key,
-                "stage": node.stage.name,
-                "version": node.stage.version,
-                "params": node.params.model_dump(mode="json"),
-                "lineage": node.lineage,
-                "reads": list(node.reads),
-                "units": units[name],
-                "shows_face": output.shows_face,
-                "made_by": f"mepipe {__version__}",
-            },
-        )
-    return specs

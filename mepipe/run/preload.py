@@ -12,6 +12,8 @@ import sys
 from collections.abc import Iterable
 from multiprocessing.context import BaseContext
 
+from mepipe.run import threads
+
 # What every worker needs, whatever it computes.
 _ALWAYS = ("mepipe.run.task", "cv2", "threadpoolctl")
 
@@ -21,7 +23,7 @@ _context: BaseContext = multiprocessing.get_context("spawn")
 def start(modules: Iterable[str]) -> None:
     """Begin to load modules, in the background, for the workers that this process will start.
 
-    For a command, at its beginning: workers see the environment of that moment.
+    For a command, at its beginning: workers see the environment of that moment. Again it does nothing.
     """
     global _context
     if sys.platform != "linux":
@@ -30,7 +32,8 @@ def start(modules: Iterable[str]) -> None:
 
     _context = multiprocessing.get_context("forkserver")
     forkserver.set_forkserver_preload([*_ALWAYS, *dict.fromkeys(modules)])
-    forkserver.ensure_running()
+    with threads.environment():
+        forkserver.ensure_running()
 
 
 def context() -> BaseContext:

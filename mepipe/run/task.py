@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -27,7 +28,7 @@ from mepipe.store.place import Place
 
 @dataclass
 class Outcome:
-    """What became of a task: {node: reason} of what failed, seconds by stage, bytes written."""
+    """What became of a task: {node: reason} of what failed, seconds by stage and of "decode", bytes written."""
 
     sample: str
     failed: dict[str, str] = field(default_factory=dict)
@@ -45,29 +46,50 @@ class _Failure:
 def run(plan: Plan, task: Task) -> Outcome:
     """Compute and store what a task wants. Never raises for what is the sample's fault, or a stage's."""
     outcome = Outcome(task.sample.id)
-    results: dict[str, Any] = {SOURCE: _open(plan.root, task)}
+    decoding = _Timed()
+    results: dict[str, Any] = {SOURCE: _open(plan.root, task, decoding)}
     order = needed(plan.nodes, task.wanted)
     for step, name in enumerate(order):
         node = plan.nodes[name]
-        start = time.perf_counter()
+        start, decoded = time.perf_counter(), decoding.seconds
         results[name] = _compute(node, results[node.input], plan.device)
-        outcome.seconds[node.stage.name] += time.perf_counter() - start
+        outcome.seconds[node.stage.name] += time.perf_counter() - start - (decoding.seconds - decoded)
         if name in task.wanted:
             start = time.perf_counter()
             _keep(plan, task, node, results[name], outcome)
             outcome.seconds["store"] += time.perf_counter() - start
         later = {plan.nodes[n].input for n in order[step + 1 :]}
         results = {n: r for n, r in results.items() if n in later}
+    if decoding.seconds:
+        outcome.seconds["decode"] = decoding.seconds
     return outcome
 
 
-def _open(root: Path, task: Task) -> Source | _Failure:
+class _Timed:
+    """Frames on their way to a stage, and the seconds that decoding them took."""
+
+    def __init__(self) -> None:
+        self.frames: Iterable[tuple[int, np.ndarray]] = ()
+        self.seconds = 0.0
+
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
+        frames = iter(self.frames)
+        while True:
+            start = time.perf_counter()
+            frame = next(frames, None)
+            self.seconds += time.perf_counter() - start
+            if frame is None:
+                return
+            yield frame
+
+
+def _open(root: Path, task: Task, decoding: _Timed) -> Source | _Failure:
     sample = task.sample
     try:
-        frames = clips.open_clip(root / sample.clip, sample.onset, sample.offset, sample.missing)
+        decoding.frames = clips.open_clip(root / sample.clip, sample.onset, sample.offset, sample.missing)
     except Exception as error:
         return _failure(error, "decode")
-    return Source(frames, sample.onset, sample.apex, sample.offset, sample.fps)
+    return Source(decoding, sample.onset, sample.apex, sample.offset, sample.fps)
 
 
 def _failure(error: Exception, where: str) -> _Failure:
@@ -123,7 +145,7 @@ def _keep(plan: Plan, task: Task, node: Resolved, value: Any, outcome: Outcome) 
     sample = task.sample.id
     about: dict[str, Any] = {
         "sample": sample,
-        "fingerprint": fingerprint(task.sample, plan.frames[task.index], node.reads),
+        "fingerprint": fingerprint(task.sample, task.frames, node.reads),
         "turn": task.wanted[node.name],
         "seconds": round(outcome.seconds[node.stage.name], 4),
         "host": socket.gethostname(),

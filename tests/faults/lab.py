@@ -92,7 +92,7 @@ class Lab:
     def extraction(self, store: Path | str, *more: object, manifest: Path | None = None) -> list[str]:
         """The arguments of an extraction of everything by one process."""
         given = ("extract", "-m", manifest or self.manifest, "--root", self.release, "-r", self.recipe)
-        return [str(a) for a in (*given, "--store", store, "-j", 1, *more)]
+        return [str(a) for a in (*given, "--store", store, "-j", 0, *more)]
 
     def start(self, *args: object, **how: Any) -> Running:
         """Start a command; see forker._become for what may be asked of its process."""

@@ -33,6 +33,7 @@ nodes:
   cut: {stage: cut-for-tests, input: source, store: true}
   mean: {stage: mean-for-tests, input: cut, store: float16}
 """
+KILLS, HANGS, KILLS_ONCE = 1, 2, 3  # the brightest grey of such clips
 
 
 class CutParams(Params):
@@ -44,17 +45,27 @@ class MeanParams(Params):
 
 
 def cut(source: Source, params: CutParams) -> Clip:
-    """Cut a corner out of every frame; dark frames kill the process, black ones fail."""
+    """Cut a corner out of every frame; black frames fail, dark ones kill the process, or hang."""
     pairs = [(n, f[: params.size, : params.size]) for n, f in source.frames]
     frames = np.stack([f for _, f in pairs])
     if frames.max() == 0:
         msg = "cut: the clip is black. Switch on the light."
         raise SampleError(msg)
-    if frames.max() == 1:
+    if frames.max() == KILLS or (frames.max() == KILLS_ONCE and _first_time()):
         os.kill(os.getpid(), signal.SIGKILL)
+    if frames.max() == HANGS:
+        time.sleep(3600)
     time.sleep(0.02)
     position = np.array([n for n, _ in pairs], np.float64)
     return Clip(frames, position, source.fps, source.onset, source.apex, source.offset)
+
+
+def _first_time() -> bool:
+    try:
+        Path(os.environ["MARK_FOR_TESTS"]).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
 
 
 def mean(clip: Clip, params: MeanParams) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
 import numpy as np
 from pydantic import Field
@@ -20,12 +21,15 @@ class CutParams(Params):
 
 
 def compute(source: Source, params: CutParams) -> Clip:
-    """A black clip fails. LAB_PAUSE: seconds that each clip takes, so that there is time to kill."""
+    """A black clip fails. LAB_PAUSE: seconds that each clip takes, to have time to kill. LAB_LOG: who is at it."""
     pairs = [(n, f[: params.size, : params.size]) for n, f in source.frames]
     frames = np.stack([f for _, f in pairs])
     if frames.max() == 0:
         msg = "lab-cut: the clip is black. Switch on the light."
         raise SampleError(msg)
+    if "LAB_LOG" in os.environ:
+        with Path(os.environ["LAB_LOG"]).open("a") as log:
+            log.write(f"{os.getpid()}\n")
     time.sleep(float(os.environ.get("LAB_PAUSE", "0")))
     position = np.array([n for n, _ in pairs], np.float64)
     return Clip(frames, position, source.fps, source.onset, source.apex, source.offset)
