@@ -188,4 +188,5 @@ def run(
     if lacking:
         loops.train(job, lacking, folder, processes, on_epoch)
     records = [found for fold in job.folds if (found := runfolder.read_fold(folder, fold, job.how.seed))]
-    return results.finish(folder, records, job.selection, job.weights)
+    title = f"{job.model.name} ({job.config['configuration']}), {'+'.join(job.selection.datasets)}"
+    return results.finish(folder, records, job.selection, title, job.weights)

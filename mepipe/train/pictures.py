@@ -32,7 +32,8 @@ def confusion(path: Path, scores: Mapping[str, Any], classes: Sequence[str], not
     axes.set_xticks(range(len(classes)), classes, rotation=30, ha="right")
     axes.set_yticks(range(len(classes)), names)
     axes.set(xlabel="predicted", ylabel="true")
-    axes.set_title(f"UF1 {scores['UF1']:.3f}  UAR {scores['UAR']:.3f}  ACC {scores['ACC']:.3f}\n{note}", fontsize=9)
+    numbers = f"UF1 {scores['UF1']:.3f}  UAR {scores['UAR']:.3f}  ACC {scores['ACC']:.3f}"
+    figure.suptitle("\n".join([numbers, *note.split(": ", 1)]), fontsize=9)
     figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
     _save(figure, path)
 

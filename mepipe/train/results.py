@@ -51,11 +51,12 @@ class Pooled:
         return [self.true[n] for n in rows], [self.by_epoch[-1][n] for n in rows]
 
 
-def finish(folder: Path, records: Records, selection: Selection, weights: str) -> dict[str, Any]:
+def finish(folder: Path, records: Records, selection: Selection, title: str, weights: str) -> dict[str, Any]:
     """Pool the folds: predictions.csv, metrics.json and the pictures; returns the metrics.
 
     Reported is the last epoch. `oracle` is, per fold, the first of the epochs with most correct test predictions.
-    Pooled over datasets, each has its own scores too (`datasets`), of the same predictions.
+    Pooled over datasets, each has its own scores too (`datasets`), of the same predictions. title: what was trained,
+    weights: what it began with, beside every number that is shown.
     """
     score = partial(metrics.score_units if selection.units else metrics.score, classes=selection.classes)
     intervals = metrics.intervals_units if selection.units else metrics.intervals
@@ -76,14 +77,16 @@ def finish(folder: Path, records: Records, selection: Selection, weights: str) -
     files.write(folder / "predictions.csv", _predictions(records, selection).encode())
     files.write(folder / "metrics.json", to_json(result).encode())
     by_epoch = [score(pooled.true, guess)["F1"] for guess in pooled.by_epoch]
-    _draw(folder, records, selection, result, by_epoch)
+    note = f"{title}: {weights}, {len(pooled.true)} samples, {len(records)} folds"
+    _draw(folder, records, selection, result, by_epoch, note)
     return result
 
 
-def _draw(folder: Path, records: Records, selection: Selection, result: dict[str, Any], f1: list[float]) -> None:
+def _draw(
+    folder: Path, records: Records, selection: Selection, result: dict[str, Any], f1: list[float], note: str
+) -> None:
     from mepipe.train import pictures
 
-    note = f"{result['weights']}, {result['samples']} samples, {result['folds']} folds"
     if selection.units:
         pictures.units(folder / "units.png", result, note)
     else:

@@ -102,8 +102,7 @@ def _printed(source: str, row: dict[str, Any]) -> Printed:
 
 
 def differences(runs: Sequence[Run]) -> dict[str, list[Any]]:
-    """What runs were asked otherwise: {name: value in each run}; parameters by their own names."""
+    """What runs were asked otherwise: {name: value in each run}; of parameters those that all of them have."""
     flat = [{**{k: v for k, v in r.config.items() if k != "parameters"}, **r.config["parameters"]} for r in runs]
-    names = dict.fromkeys(name for one in flat for name in one)
-    found = {name: [one.get(name) for one in flat] for name in names}
+    found = {name: [one[name] for one in flat] for name in flat[0] if all(name in one for one in flat)}
     return {name: values for name, values in found.items() if any(v != values[0] for v in values)}
