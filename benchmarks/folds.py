@@ -11,7 +11,7 @@ import torch
 from benchmarks.tables import Asked, Report, Table
 from mepipe.models import configs, declare
 from mepipe.models.learner import Learner, Schedule
-from mepipe.train import folds, protocols, stacked
+from mepipe.train import folds, loops, protocols, stacked
 
 TITLE = "Folds in one pass"
 _TEXT = """\
@@ -49,7 +49,39 @@ def run(quick: bool = False) -> Report:
             asked += [Asked(f"{name}: share of labels alike", same, ">=", 1.0)]
     header = ("network", "one by one, s", "stacked, s", "speed", "difference", "labels")
     text = _TEXT.format(folds=len(made), samples=len(ids), rounds=rounds)
-    return Report(TITLE, text, [Table(f"{len(made)} folds", header, rows)], asked)
+    at_once, wanted = _at_once(quick)
+    return Report(TITLE, text, [Table(f"{len(made)} folds", header, rows), at_once], [*asked, *wanted])
+
+
+def _at_once(quick: bool) -> tuple[Table, list[Asked]]:
+    """A small CNN that cannot be stacked, its folds in one process and in two, wall time."""
+    subjects, epochs, rounds = (4, 2, 1) if quick else (16, 12, 5)
+    rng = np.random.default_rng(1)
+    ids = [f"s{s:02d}_{i}" for s in range(subjects) for i in range(20)]
+    made = protocols.folds("loso", {i: i.split("_")[0] for i in ids})
+    labels = torch.from_numpy(rng.integers(0, 3, len(ids)))
+    samples = folds.Samples(tuple(ids), labels, (torch.from_numpy(_maps(len(ids), rng).astype(np.float32)),))
+    build = declare.get("ststnet").build(configs.choose("ststnet"), ["a", "b", "c"], {}, 0)
+    how = folds.How(Schedule(epochs, 16, 1e-3), 0, torch.device("cpu"))
+
+    def one(fold: protocols.Fold, told: loops.OnEpoch) -> None:
+        folds.train_fold(fold, samples, build, how, lambda: told(fold.name, 1))
+
+    one(made[0], lambda name, more: None)  # imports
+    times = np.zeros((rounds, 2))
+    for turn in range(rounds):
+        for which in ((0, 1), (1, 0))[turn % 2]:
+            start = time.perf_counter()
+            loops.in_processes(one, made, which + 1, lambda name, more: None)
+            times[turn, which] = time.perf_counter() - start
+    ratio = float(np.median(times[:, 0] / times[:, 1]))
+    table = Table(
+        f"{len(made)} folds of ststnet, which has batch normalisation and dropout",
+        ("processes", "s", "speed"),
+        [(1, float(np.median(times[:, 0])), 1.0), (2, float(np.median(times[:, 1])), ratio)],
+        "Wall time, median; of the ratios within a round.",
+    )
+    return table, [Asked("folds in two processes, relative to one", ratio, ">=", 1.85)]
 
 
 def _learners(count: int, rng: np.random.Generator) -> Iterator[tuple[str, Callable[[], Learner], np.ndarray, int]]:

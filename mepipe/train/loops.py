@@ -43,7 +43,7 @@ def train(job: Job, folds: Sequence[Fold], folder: Path, processes: int | None, 
     one = _One(job, samples, build, folder)
     count = min(len(folds), processes or (1 if job.how.device.type == "cuda" else len(os.sched_getaffinity(0))))
     if count > 1:
-        _in_processes(one, folds, count, on_epoch)
+        in_processes(one, folds, count, on_epoch)
     else:
         for fold in folds:
             one(fold, on_epoch)
@@ -74,7 +74,7 @@ class _One:
         runfolder.write_fold(self.folder, fold, found)
 
 
-def _in_processes(one: _One, folds: Sequence[Fold], count: int, on_epoch: OnEpoch) -> None:
+def in_processes(one: Callable[[Fold, OnEpoch], object], folds: Sequence[Fold], count: int, on_epoch: OnEpoch) -> None:
     """Fork: samples are read once, and shared. Each process takes the next fold; one that lost its parent ends."""
     context = multiprocessing.get_context("fork")
     parent, taken, epochs, problems = os.getpid(), context.Value("q", 0), context.Value("q", 0), context.SimpleQueue()

@@ -81,3 +81,21 @@ def _alive(pid):
         return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_checkpoints_hold_what_was_trained_and_nothing_else(root, tmp_path):
+    import torch
+    from safetensors.torch import load_file
+
+    from mepipe.models import configs, declare
+
+    assert train(root, tmp_path / "run", "--checkpoints").exit_code == 0
+    state = load_file(tmp_path / "run" / "checkpoints" / "s1.safetensors")
+    learner = declare.get("mpt").build(configs.choose("mpt", "tiny"), ["a", "b", "c"], {}, 0)()
+    trained = {name for name, p in learner.named_parameters() if p.requires_grad}
+    assert trained <= state.keys()
+    assert not state.keys() & {name for name, p in learner.named_parameters() if not p.requires_grad}
+    missing, unexpected = learner.load_state_dict(state, strict=False)
+    assert not unexpected
+    assert not trained & set(missing)
+    assert not torch.equal(state["head.weight"], torch.zeros_like(state["head.weight"]))
