@@ -16,6 +16,7 @@ class Clip:
     fps: frames per second of the recording, so that `position / fps` is time in seconds.
     onset, apex, offset: frame numbers as annotated; apex is None where the database has none.
     landmarks: float32 [478, 2], pixels in these frames, of the onset frame; None before alignment.
+    white: the brightest grey level: 255, or 1 after magnification.
     """
 
     frames: np.ndarray
@@ -25,6 +26,7 @@ class Clip:
     apex: int | None
     offset: int
     landmarks: np.ndarray | None = None
+    white: float = 255.0
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -32,6 +34,10 @@ class Clip:
     def with_frames(self, frames: np.ndarray, position: np.ndarray | None = None) -> Clip:
         """The same sample with other frames, and other positions where these changed too."""
         return replace(self, frames=frames, position=self.position if position is None else position)
+
+    def levels(self) -> np.ndarray:
+        """The frames in 0..255, uint8 as decoded or float32, whatever their white is."""
+        return self.frames if self.white == 255 else self.frames * np.float32(255 / self.white)
 
     @property
     def rate(self) -> float:

@@ -203,4 +203,5 @@ MODEL = Model(
     build=build,
     schedule=schedule,
     weights=lambda config: (config.backbone,) if config.pretrained else (),
+    texts=("hcp_mer",),
 )

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from mepipe.errors import UsageError
 from mepipe.networks import checkpoints
+from mepipe.networks.clip_image import MEAN as MEAN
+from mepipe.networks.clip_image import STD as STD
 from mepipe.networks.clip_parts import CONTEXT, TextEncoder
 
-# Of the images that CLIP takes, RGB in 0..1, and which it was trained on after a bicubic resize of the short side.
-MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 # Length of its embeddings, and its first and last token.
 EMBEDDING, START, END = 512, 49406, 49407
 # open_clip's names for the networks whose files `mepipe.weights` knows by these.

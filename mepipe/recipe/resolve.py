@@ -88,8 +88,8 @@ def resolve(recipe: Recipe, overrides: Mapping[str, Mapping[str, Any]] | None = 
             raise UsageError(f"{where}, parameters of {stage.name}: {explain(error, stage.params)}") from None
         upstream = nodes.get(node.input)
         offered = upstream.output.kind if upstream else SOURCE
-        if stage.inputs != (offered,):
-            msg = f"{where}: {stage.name} takes a {stage.inputs[0]}, and {node.input!r} gives a {offered}."
+        if offered not in stage.inputs:
+            msg = f"{where}: {stage.name} takes a {' or a '.join(stage.inputs)}, and {node.input!r} gives a {offered}."
             raise UsageError(msg)
         dtype = node.store if isinstance(node.store, str) else stage.output(params).dtype if node.store else None
         named = stage.weights(params)

@@ -77,11 +77,11 @@ class Stage:
     """A pure function of arrays with typed parameters and a version.
 
     version: raised whenever the same input and parameters would give other values.
-    inputs: the kind that each input must have.
+    inputs: the kinds that its input may have: one of these.
     output: of one sample; a function of the parameters.
-    compute: (inputs..., params) -> Clip where the output's kind is `clip`, else an array of the declared dims.
-    shape: (params, inputs' shapes...) -> shape without the frame axis.
-    timeline: (params, annotation, first input's frame numbers) -> the frame number that each output frame
+    compute: (input, params) -> Clip where the output's kind is `clip`, else an array of the declared dims.
+    shape: (params, the input's shape) -> shape without the frame axis.
+    timeline: (params, annotation, the input's frame numbers) -> the frame number that each output frame
         stands for, float64; None where the output has no frame axis.
     reads: manifest fields (beside onset and offset, which choose the frames) that the output depends on.
     libraries: distributions whose version changes the values.

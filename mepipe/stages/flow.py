@@ -56,11 +56,12 @@ def compute(clip: Clip, params: FlowParams, device: str = "cpu") -> np.ndarray:
     if len(clip) < 2:
         msg = f"flow: at least 2 frames are needed, and there are {len(clip)}. Is offset after onset?"
         raise SampleError(msg)
+    frames = clip.levels()
     if params.backend != "tvl1":
         from mepipe.networks.flow import flow  # Torch takes seconds to import
 
-        return flow(weights.module(params.backend, device), clip.frames[0], clip.frames[1:], device)
-    grey = clip.frames.astype(np.float32) @ LUMA
+        return flow(weights.module(params.backend, device), frames[0], frames[1:], device)
+    grey = frames.astype(np.float32) @ LUMA
     return tvl1.flow(grey[0], grey[1:], preset=params.preset, mode=params.mode, device=device)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from pydantic import Field, field_validator
 
@@ -31,9 +33,9 @@ class MagnifyEulerianParams(Params):
 
 def compute(clip: Clip, params: MagnifyEulerianParams, device: str = "cpu") -> Clip:
     """Magnify motion by band-passing intensity over time; greys in 0..1, not clipped."""
-    frames = clip.frames.astype(np.float32) / np.float32(255)
+    frames = clip.levels().astype(np.float32) / np.float32(255)
     options = params.model_dump() | {"gains": params.gains or None, "device": device}
-    return clip.with_frames(eulerian.magnify(frames, clip.rate, **options))
+    return replace(clip, frames=eulerian.magnify(frames, clip.rate, **options), white=1.0)
 
 
 def _shape(params: MagnifyEulerianParams, clip: Shape) -> Shape:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -48,7 +49,7 @@ def compute(clip: Clip, params: MagnifyLearnedParams, device: str = "cpu") -> Cl
     net: MagNet = weights.module(params.weights, device)  # type: ignore[assignment]
     with torch.inference_mode():
         frames = [((frame.clamp(-1, 1) + 1) / 2).cpu().numpy() for frame in _magnified(net, clip, params, device)]
-    return clip.with_frames(np.stack(frames))
+    return replace(clip, frames=np.stack(frames), white=1.0)
 
 
 def _magnified(net: MagNet, clip: Clip, params: MagnifyLearnedParams, device: str) -> Iterator[Tensor]:
@@ -56,7 +57,7 @@ def _magnified(net: MagNet, clip: Clip, params: MagnifyLearnedParams, device: st
     amplification = params.factor - _ADDED[params.weights]
     height, width = clip.frames.shape[1:3]
     before = _motions_before(net, clip, params, device)
-    for frame in clip.frames:
+    for frame in clip.levels():
         texture, motion = _encoded(net, frame, device)
         moved = net.manipulate(before(motion), motion, amplification)
         yield net.decode(texture, moved)[0, :, :height, :width].permute(1, 2, 0)
@@ -71,7 +72,7 @@ def _motions_before(net: MagNet, clip: Clip, params: MagnifyLearnedParams, devic
     if params.mode == "temporal":
         import torch
 
-        motions = torch.cat([_encoded(net, frame, device)[1] for frame in clip.frames])
+        motions = torch.cat([_encoded(net, frame, device)[1] for frame in clip.levels()])
         mixing = eulerian.filter_matrix(len(clip), clip.rate, params.low, params.high)
         rows = iter(torch.from_numpy(mixing.astype(np.float32)).to(device))
         return lambda motion: motion - torch.tensordot(next(rows), motions, dims=1)

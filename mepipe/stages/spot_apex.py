@@ -25,7 +25,7 @@ def compute(clip: Clip, params: SpotApexParams) -> np.ndarray:
     if clip.landmarks is None:
         msg = "spot-apex: this clip carries no landmarks. Take the output of align, or of a stage fed by it."
         raise SampleError(msg)
-    grey = np.stack([frame.astype(np.float32) @ LUMA for frame in clip.frames])
+    grey = np.stack([frame.astype(np.float32) @ LUMA for frame in clip.levels()])
     found = apex.spot(grey, clip.landmarks, clip.rate, params.method)
     # Double precision: a frame number may be above 2^24.
     return np.array([clip.position[round(found.apex)], found.peak, found.share])

@@ -20,6 +20,8 @@ from mepipe.models import hcp_mer, prompts  # noqa: E402
 from mepipe.models import hcp_mer_losses as losses  # noqa: E402
 from mepipe.models.configs.hcp_mer import CONFIGURATIONS, HCPConfig  # noqa: E402
 from mepipe.networks import clip  # noqa: E402
+from mepipe.recipe.model import load  # noqa: E402
+from mepipe.stages.embed import EmbedParams  # noqa: E402
 from tests.conftest import SHARED  # noqa: E402
 
 CLASSES = ("negative", "positive", "surprise")
@@ -301,6 +303,18 @@ def test_it_reads_the_embeddings_that_its_branches_call_for() -> None:
     assert made.sum(dim=1).tolist() == [0, 64]
     with pytest.raises(MepipeError, match=r"apex\.embed holds embeddings of 64 numbers, and clip-vit-b32 makes 512"):
         hcp_mer.inputs(CONFIGURATIONS["paper"], read, ["a"])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "configuration"),
+    [("hcp-mer", "paper"), ("hcp-mer-tvl1", "flow-tvl1"), ("hcp-mer-tiny", "tiny")],
+)
+def test_recipes_store_what_their_configuration_reads(recipe: str, configuration: str) -> None:
+    nodes, config = load(recipe).nodes, CONFIGURATIONS[configuration]
+    for name in hcp_mer.features(config):
+        assert nodes[name].store is True
+        params = EmbedParams(**nodes[name].params)
+        assert (params.model, params.cut) == (config.backbone, "embedding")
 
 
 def test_classes_are_known_by_name() -> None:

@@ -12,6 +12,7 @@ import pytest
 from mepipe.errors import UsageError
 from mepipe.recipe.model import load, parse
 from mepipe.recipe.resolve import Resolved, needed, resolve
+from tests.conftest import needs_torch
 
 TEXT = """
 name: try
@@ -48,6 +49,7 @@ def test_how_a_node_is_stored_is_its_own_business() -> None:
     assert keys(nodes("false"))["flow"] == as_uint8["flow"]
 
 
+@needs_torch
 def test_other_weights_give_another_key_and_only_where_they_are_called_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
