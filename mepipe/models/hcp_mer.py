@@ -195,9 +195,10 @@ def schedule(config: HCPConfig) -> Schedule:
     return Schedule(config.epochs, config.batch, config.lr, optimiser="adamw", weight_decay=config.weight_decay)
 
 
+_RECIPES = {"flownet2": "hcp-mer", "tvl1": "hcp-mer-tvl1"}
 MODEL = Model(
     name="hcp-mer",
-    recipe=lambda config: "hcp-mer",
+    recipe=lambda config: "hcp-mer-tiny" if config.backbone == "tiny" else _RECIPES[config.flow],
     features=features,
     inputs=inputs,
     build=build,

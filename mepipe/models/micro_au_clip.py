@@ -203,7 +203,7 @@ def schedule(config: MicroAUConfig) -> Schedule:
 
 MODEL = Model(
     name="micro-au-clip",
-    recipe=lambda config: "micro-au-clip",
+    recipe=lambda config: "micro-au-clip-tiny" if config.backbone == "tiny" else "micro-au-clip",
     features=features,
     inputs=inputs,
     build=build,

@@ -14,15 +14,15 @@ from mepipe.recipe.model import explain
 
 SUMMARIES = {
     "mpt": "Motion Prompt Tuning: rank-pooled image and magnified frames into an adapted vision transformer.",
-    "majority": "The commonest class of the training samples.",
-    "logistic": "Logistic regression on motion maps pooled over cells of the face.",
-    "mlp": "One hidden layer on motion maps pooled over cells of the face.",
-    "ststnet": "STSTNet: a shallow three-stream CNN on motion maps of 28x28.",
-    "resnet18-flow": "ResNet-18 from random weights on motion maps.",
-    "mer-clip": "MER-CLIP: key frames into UniFormerV2, aligned with texts of action units, and a transformer head.",
     "ra-icl": "Region-aware instance consistency: sets of motion maps, equal attention across them, facial queries.",
-    "hcp-mer": "HCP_MER: CLIP's embeddings of magnified apex and flow map, compared with learned groups of prompts.",
+    "mer-clip": "MER-CLIP: key frames into UniFormerV2, aligned with texts of action units, and a transformer head.",
     "micro-au-clip": "Micro-AU CLIP: action units from patches of flow, each compared with texts of its own.",
+    "hcp-mer": "HCP_MER: CLIP's embeddings of magnified apex and flow map, compared with learned groups of prompts.",
+    "majority": "Baseline: The commonest class of the training samples.",
+    "logistic": "Baseline: Logistic regression on motion maps pooled over cells of the face.",
+    "mlp": "Baseline: One hidden layer on motion maps pooled over cells of the face.",
+    "ststnet": "Baseline: STSTNet: a shallow three-stream CNN on motion maps of 28x28.",
+    "resnet18-flow": "Baseline: ResNet-18 from random weights on motion maps.",
 }
 DEFAULT = "paper"
 
