@@ -250,7 +250,7 @@ def trained(steps: int, **changes: object) -> tuple[RaICL, list[float]]:
     return model, losses
 
 
-@pytest.mark.parametrize("row", ["M2", "M6"])
+@pytest.mark.parametrize("row", ["M2", pytest.param("M6", marks=pytest.mark.slow)])
 def test_it_learns_six_maps_by_heart(row: str) -> None:
     _, losses = trained(40, **CONFIGURATIONS[row].model_dump(include={"irc", "mrd"}), momentum=0.9, lr=5e-3)
     assert min(losses[-5:]) < losses[0] - 0.4

@@ -21,6 +21,8 @@ nodes:
 
 @pytest.mark.parametrize("name", available())
 def test_every_recipe_that_comes_with_mepipe_resolves(name: str, tmp_path: Path, monkeypatch) -> None:
+    if {spec.stage for spec in load(name).nodes.values()} & {"embed", "magnify-learned"}:
+        pytest.importorskip("torch")  # its version is part of their keys
     monkeypatch.setenv("MEPIPE_WEIGHTS", str(tmp_path))
     for known in [known for known in weights.WEIGHTS.values() if not known.shipped]:
         (tmp_path / known.file).write_text("of which only the digest is asked")

@@ -58,7 +58,7 @@ def extract(store: Path, release: tuple[Path, Path], upstream: str, **how: bool)
     return run.run(cheap.make_plan(store, *release, upstream=upstream, **how), "cheap", 1)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_extraction_to_a_url_gives_the_digests_of_a_folder(
     release: tuple[Path, Path], url: str, tmp_path: Path, workers: int
 ) -> None:

@@ -105,6 +105,10 @@ def frozen(root: Path) -> dict[str, bytes]:
     return {p.relative_to(root).as_posix(): p.read_bytes() for p in files}
 
 
+# S3 by a stand-in server takes ten times as long; what differs there is tested by default elsewhere
+SELDOM_S3 = pytest.mark.parametrize("url", ["folder", pytest.param("s3", marks=pytest.mark.slow), "ssh"], indirect=True)
+
+
 @pytest.fixture(params=["folder", "s3", "ssh"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where no store is yet."""
@@ -166,6 +170,7 @@ def test_only_what_is_missing_is_moved(s3: Tap, tmp_path: Path) -> None:  # noqa
     np.testing.assert_array_equal(stores.open(url).feature("tiny/flow")["s3"], flow.read(3))
 
 
+@SELDOM_S3
 def test_what_is_damaged_there_is_replaced(url: str, tmp_path: Path) -> None:
     mine = make(tmp_path / "mine")
     bring(mine, url)
@@ -176,6 +181,7 @@ def test_what_is_damaged_there_is_replaced(url: str, tmp_path: Path) -> None:
     assert state(stores.open(url)) == state(mine)
 
 
+@SELDOM_S3
 def test_a_damaged_sample_of_the_source_is_named_and_left_out(url: str, tmp_path: Path) -> None:
     bring(make(tmp_path / "mine"), url)
     place = stores.open(url).place
@@ -193,6 +199,7 @@ def test_a_damaged_sample_of_the_source_is_named_and_left_out(url: str, tmp_path
     assert not verify(other)
 
 
+@SELDOM_S3
 def test_two_push_at_once(url: str, tmp_path: Path) -> None:
     mine, yours = make(tmp_path / "mine"), make(tmp_path / "yours", key="b", ref="other")
     both = make(tmp_path / "both")
@@ -206,6 +213,7 @@ def test_two_push_at_once(url: str, tmp_path: Path) -> None:
         assert not verify(feature)
 
 
+@SELDOM_S3
 def test_two_that_push_other_values_of_one_key_leave_records_that_tell_the_truth(url: str, tmp_path: Path) -> None:
     mine, yours = make(tmp_path / "mine", seed=1), make(tmp_path / "yours", seed=2)
     with ThreadPoolExecutor(2) as pool:
@@ -219,7 +227,7 @@ def _pull(url: str, target: Path) -> None:
     bring(stores.open(url), target, threads=1)
 
 
-@pytest.mark.parametrize("after", [1, 4])
+@pytest.mark.parametrize("after", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_a_pull_that_is_killed_goes_on_where_it_was(
     s3: Tap,  # noqa: F811
     tmp_path: Path,
