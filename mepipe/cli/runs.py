@@ -128,7 +128,7 @@ def _whole(run: Run) -> str:
             [*lines, f"{run.folds} folds done, not finished: run its command again, with --run {run.path}"]
         )
     metrics = run.metrics
-    lines.append(f"last epoch, {metrics['weights']}: {_scores(metrics)}")
+    lines.append(f"{metrics['reported']}, {metrics['weights']}: {_scores(metrics)}")
     lines += [f"  95 % over subjects: {n} {low:.3f} to {high:.3f}" for n, (low, high) in metrics["intervals"].items()]
     lines += [f"  of these, {name}: {_scores(scores)}" for name, scores in metrics.get("datasets", {}).items()]
     lines += [f"  {name}: F1 {s['F1']:.3f} of {s['samples']}" for name, s in metrics["per_class"].items()]

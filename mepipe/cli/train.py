@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mepipe.cli.stage import option
+from mepipe.cli.options import option
 from mepipe.models import configs
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def _plan(job: Job, folder: Path) -> str:
 
 def _table(job: Job, metrics: dict[str, Any]) -> str:
     names = [name for name in ("ACC", "F1", "UF1", "UAR") if name in metrics]
-    rows = [(f"last epoch, {job.weights}", metrics)]
+    rows = [(f"{metrics['reported']}, {job.weights}", metrics)]
     rows += [(f"  of these, {name}", scores) for name, scores in metrics.get("datasets", {}).items()]
     rows += [(f"oracle ({metrics['oracle']['note']})", metrics["oracle"])]
     width = max(len(label) for label, _ in rows)

@@ -6,11 +6,11 @@ on the same input, so that a store's bytes do not tell which one it was.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from mepipe import cores
 from mepipe.run import shapes, threads, workers
 from mepipe.run import task as tasks
 from mepipe.run.plan import Plan
@@ -47,9 +47,8 @@ def name(executor: Executor) -> str:
 
 def default_workers(plan: Plan | None = None) -> int:
     """As many as there are cores to this process, and as many as fit into its memory if all get the longest clip."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    free = available()
-    return cores if plan is None or free is None else max(1, min(cores, int(free // needs(plan))))
+    count, free = cores.available(), available()
+    return count if plan is None or free is None else max(1, min(count, int(free // needs(plan))))
 
 
 def needs(plan: Plan) -> float:

@@ -187,6 +187,8 @@ def run(
         on_epoch("kept", job.how.schedule.epochs * (len(job.folds) - len(lacking)))
     if lacking:
         loops.train(job, lacking, folder, processes, on_epoch)
-    records = [found for fold in job.folds if (found := runfolder.read_fold(folder, fold, job.how.seed))]
+        there |= {fold.name: runfolder.read_fold(folder, fold, job.how.seed) for fold in lacking}
+    records = [found for found in there.values() if found is not None]
+    reported = results.HELD if job.how.stopping else results.LAST
     title = f"{job.model.name} ({job.config['configuration']}), {'+'.join(job.selection.datasets)}"
-    return results.finish(folder, records, job.selection, title, job.weights)
+    return results.finish(folder, records, job.selection, title, job.weights, reported)

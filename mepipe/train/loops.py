@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import torch
 from torch import nn
 
+from mepipe import cores
 from mepipe.errors import MepipeError
 from mepipe.models.learner import Learner
 from mepipe.train import runfolder, stacked
@@ -34,14 +35,12 @@ def train(job: Job, folds: Sequence[Fold], folder: Path, processes: int | None, 
                 on_epoch(fold.name, job.how.schedule.epochs)
             return
         build = job.build()
-        together = len(folds) > 1 and not job.checkpoints and stackable(build(), job.how)
+        together = stackable(build(), job.how)
     if together:
-        by_name = {fold.name: fold for fold in folds}
-        for found in stacked.train_folds(folds, samples, build, job.how, lambda name: on_epoch(name, 1)):
-            runfolder.write_fold(folder, by_name[found["fold"]], found)
+        _stack(job, folds, samples, build, folder, on_epoch)
         return
     one = _One(job, samples, build, folder)
-    count = min(len(folds), processes or (1 if job.how.device.type == "cuda" else len(os.sched_getaffinity(0))))
+    count = min(len(folds), processes or (1 if job.how.device.type == "cuda" else cores.available()))
     if count > 1:
         in_processes(one, folds, count, on_epoch)
     else:
@@ -54,6 +53,28 @@ def stackable(learner: Learner, how: How) -> bool:
     plain = how.stopping is None and how.schedule.accumulate == 1 and not how.bf16 and not how.compiled
     convolves = any(isinstance(module, nn.Conv2d | nn.Conv3d) for module in learner.modules())
     return learner.stackable and plain and (how.device.type == "cuda" or not convolves)
+
+
+def _stack(
+    job: Job,
+    lacking: Sequence[Fold],
+    samples: Samples,
+    build: Callable[[], Learner],
+    folder: Path,
+    on_epoch: OnEpoch,
+) -> None:
+    wanted = {fold.name: fold for fold in lacking}
+
+    def told(name: str) -> None:
+        if name in wanted:
+            on_epoch(name, 1)
+
+    def keep(fold: Fold, learner: Learner) -> None:
+        if job.checkpoints and fold.name in wanted:
+            runfolder.write_checkpoint(folder, fold, learner)
+
+    for found in stacked.train_folds(job.folds, samples, build, job.how, told, keep, wanted):
+        runfolder.write_fold(folder, wanted[found["fold"]], found)
 
 
 class _One:

@@ -69,8 +69,11 @@ def subjects(path: Path, counts: Mapping[str, tuple[int, int]], overall: float, 
     _save(figure, path)
 
 
-def curves(path: Path, losses: Sequence[Sequence[float]], f1: Sequence[float], note: str) -> None:
-    """Training loss of each fold and their mean, and macro F1 of the pooled test predictions after each epoch."""
+def curves(path: Path, losses: Sequence[Sequence[float]], f1: Sequence[float], reported: str, note: str) -> None:
+    """Training loss of each fold and their mean, and macro F1 of the pooled test predictions after each epoch.
+
+    reported: which epoch of each fold the last point stands for.
+    """
     epochs = np.arange(1, len(f1) + 1)
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -84,7 +87,7 @@ def curves(path: Path, losses: Sequence[Sequence[float]], f1: Sequence[float], n
     left.legend(fontsize=8)
     right.plot(epochs, f1, color="#e45756", marker="." if len(epochs) < 3 else "")
     right.set(xlabel="epoch", ylabel="F1 on test, pooled over folds", ylim=(0, 1.02))
-    right.plot(epochs[-1], f1[-1], "o", color="black", label=f"reported: last epoch, {f1[-1]:.3f}")
+    right.plot(epochs[-1], f1[-1], "o", color="black", label=f"reported: {reported}, {f1[-1]:.3f}")
     right.legend(fontsize=8, loc="lower right")
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

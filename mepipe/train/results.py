@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mepipe.train.selection import Selection
 
 ORACLE = "selected on test data"
+LAST, HELD = "last epoch", "epoch chosen by held-out training subjects"
 Records = Sequence[Mapping[str, Any]]
 
 
@@ -51,12 +52,15 @@ class Pooled:
         return [self.true[n] for n in rows], [self.by_epoch[-1][n] for n in rows]
 
 
-def finish(folder: Path, records: Records, selection: Selection, title: str, weights: str) -> dict[str, Any]:
+def finish(
+    folder: Path, records: Records, selection: Selection, title: str, weights: str, reported: str = LAST
+) -> dict[str, Any]:
     """Pool the folds: predictions.csv, metrics.json and the pictures; returns the metrics.
 
-    Reported is the last epoch. `oracle` is, per fold, the first of the epochs with most correct test predictions.
-    Pooled over datasets, each has its own scores too (`datasets`), of the same predictions. title: what was trained,
-    weights: what it began with, beside every number that is shown.
+    Reported is each record's last epoch: the last there was, or one that held-out subjects chose (`reported` says
+    which). `oracle` is, per fold, the first of the epochs with most correct test predictions. Pooled over datasets,
+    each has its own scores too (`datasets`), of the same predictions. title: what was trained, weights: what it began
+    with, beside every number that is shown.
     """
     score = partial(metrics.score_units if selection.units else metrics.score, classes=selection.classes)
     intervals = metrics.intervals_units if selection.units else metrics.intervals
@@ -66,7 +70,7 @@ def finish(folder: Path, records: Records, selection: Selection, title: str, wei
     result = {
         **scores,
         "intervals": intervals(pooled.true, pooled.by_epoch[-1], who, len(selection.classes)),
-        "reported": "last epoch",
+        "reported": reported,
         "weights": weights,
         "folds": len(records),
         "samples": len(pooled.true),
@@ -93,7 +97,7 @@ def _draw(
         pictures.confusion(folder / "confusion.png", result, selection.classes, note)
     pictures.subjects(folder / "subjects.png", _by_subject(records, selection.subjects), result["ACC"], note)
     if records[0]["losses"]:
-        pictures.curves(folder / "curves.png", [r["losses"] for r in records], f1, note)
+        pictures.curves(folder / "curves.png", [r["losses"] for r in records], f1, result["reported"], note)
 
 
 def _best(record: Mapping[str, Any]) -> list[Any]:

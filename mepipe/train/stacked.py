@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -39,21 +39,33 @@ def train_folds(
     build: Callable[[], Learner],
     how: How,
     on_epoch: Callable[[str], object] = lambda fold: None,
+    keep: Callable[[Fold, Learner], object] = lambda fold, learner: None,
+    lacking: Collection[str] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """What `folds.train_fold` returns, for each of these folds, in no order that means anything.
 
     Folds with as many batches in an epoch are trained together, those of a shorter last batch filled up with samples
-    of weight 0. MepipeError when a fold's loss stops being a number.
+    of weight 0. lacking: names of the folds that are wanted, by default all. Who is trained together does not depend on
+    it, since sums round otherwise in other company. keep: is given each trained network. MepipeError when a fold's loss
+    stops being a number.
     """
+    wanted = {fold.name for fold in folds} if lacking is None else set(lacking)
     alike: dict[int, list[Fold]] = defaultdict(list)
     for fold in folds:
         alike[math.ceil(len(fold.train) / how.schedule.batch)].append(fold)
     for group in alike.values():
-        yield from _train(group, samples, build, how, on_epoch)
+        if wanted & {fold.name for fold in group}:
+            found = _train(group, samples, build, how, on_epoch, keep)
+            yield from (one for one in found if one["fold"] in wanted)
 
 
 def _train(
-    group: list[Fold], samples: Samples, build: Callable[[], Learner], how: How, on_epoch: Callable[[str], object]
+    group: list[Fold],
+    samples: Samples,
+    build: Callable[[], Learner],
+    how: How,
+    on_epoch: Callable[[str], object],
+    keep: Callable[[Fold, Learner], object],
 ) -> list[dict[str, Any]]:
     learners, orders = zip(*(_begin(fold, samples, build, how) for fold in group), strict=True)
     losses: list[Tensor] = []
@@ -74,6 +86,9 @@ def _train(
                     msg = f"Fold {fold.name}: the loss is not a number after epoch {epoch + 1}. Lower --lr."
                     raise MepipeError(msg)
                 on_epoch(fold.name)
+    for k, (fold, learner) in enumerate(zip(group, learners, strict=True)):
+        learner.load_state_dict({name: value[k].detach() for name, value in {**params, **buffers}.items()})
+        keep(fold, learner)
     return [
         record(
             fold,

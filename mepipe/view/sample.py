@@ -14,9 +14,8 @@ from matplotlib.figure import Figure
 from mepipe.errors import MepipeError
 from mepipe.store.feature import Feature
 from mepipe.view.colour import draw_wheel, flow_colours, robust_scale
+from mepipe.view.look import LEAST_FLOW, LEAST_STRAIN
 
-LEAST_FLOW = 0.5  # px: colours of stillness should look still
-LEAST_STRAIN = 0.02
 MARKS = {"onset": "#0072b2", "apex": "#d55e00", "offset": "#009e73"}  # Okabe and Ito: told apart by every eye
 
 

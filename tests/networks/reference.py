@@ -69,6 +69,17 @@ def blocky(low: np.ndarray, mean: object, std: object) -> torch.Tensor:
     return torch.from_numpy(np.moveaxis(normed, -1, 0))[None]
 
 
+# Names of goldens, and of the networks that they are of
+CLIPS = {"clip_vit_b32": "clip-vit-b32", "clip_vit_b16": "clip-vit-b16"}
+
+
+def clip_image(known: Mapping[str, np.ndarray]) -> torch.Tensor:
+    """The image of a golden of CLIP, normalised as CLIP takes it."""
+    from mepipe.networks.clip_image import MEAN, STD
+
+    return blocky(known["low_res_image"], MEAN, STD)
+
+
 def digest(state: Mapping[str, torch.Tensor]) -> str:
     """SHA-256 of weights as section 1 has it: keys in order, each with its tensor's bytes."""
     whole = hashlib.sha256()

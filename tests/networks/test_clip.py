@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,25 +18,19 @@ from mepipe.errors import MepipeError, UsageError
 from mepipe.networks import checkpoints, clip, torchscript
 from tests.networks import reference
 
-NAMES = {"clip_vit_b32": "clip-vit-b32", "clip_vit_b16": "clip-vit-b16"}
 
-
-def golden_image(known: Mapping[str, np.ndarray]) -> Tensor:
-    return reference.blocky(known["low_res_image"], clip.MEAN, clip.STD)
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", reference.CLIPS)
 def test_keys_and_shapes_are_openais(name: str) -> None:
     with torch.device("meta"):
         net = networks.build(name)
     assert reference.shapes(net) == dict(reference.keys(f"{name}_openai"))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", reference.CLIPS)
 @torch.inference_mode()
 def test_first_layer_and_tokens_are_those_of_the_public_network(name: str) -> None:
     known = reference.golden(name)
-    config = copy.deepcopy(clip.open_clip.get_model_config(clip.MODELS[NAMES[name]]))
+    config = copy.deepcopy(clip.open_clip.get_model_config(clip.MODELS[reference.CLIPS[name]]))
     config["vision_cfg"]["layers"] = config["text_cfg"]["layers"] = 1
     config["text_cfg"]["vocab_size"] = 2
     with torch.device("meta"):
@@ -48,7 +41,7 @@ def test_first_layer_and_tokens_are_those_of_the_public_network(name: str) -> No
     got: dict[str, Tensor] = {}
     visual.ln_pre.register_forward_hook(lambda module, inputs, output: got.__setitem__("ln_pre", output))
     visual.transformer.register_forward_hook(lambda module, inputs, output: got.__setitem__("block", output))
-    visual(golden_image(known))
+    visual(reference.clip_image(known))
     # Tolerances of ../shared/reference, section 8
     np.testing.assert_allclose(got["ln_pre"][0, ::7, ::4], known["visual_ln_pre_tokens"], atol=1.5e-4)
     np.testing.assert_allclose(got["block"][0, ::7, ::4], known["visual_resblock0_tokens"], atol=1.5e-4)
@@ -56,7 +49,7 @@ def test_first_layer_and_tokens_are_those_of_the_public_network(name: str) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", reference.CLIPS)
 @torch.inference_mode()
 def test_a_file_with_openais_keys_gives_what_the_public_network_gives(name: str, tmp_path: Path) -> None:
     known = reference.golden(name)
@@ -64,8 +57,8 @@ def test_a_file_with_openais_keys_gives_what_the_public_network_gives(name: str,
     net = networks.load(name, tmp_path / "clip.pt")
     assert isinstance(net, clip.Clip)
     ids = clip.tokens([str(known["text"])])
-    image, text = net.encode_image(golden_image(known)), net.encode_text(ids)
-    alone = clip.text_encoder(NAMES[name], tmp_path / "clip.pt")(ids)
+    image, text = net.encode_image(reference.clip_image(known)), net.encode_text(ids)
+    alone = clip.text_encoder(reference.CLIPS[name], tmp_path / "clip.pt")(ids)
     # Tolerances of ../shared/reference, section 8: the exact GELU would be off by 4e-2
     np.testing.assert_allclose(image[0], known["image_features"], atol=5e-5)
     for features in (text, alone):
@@ -204,7 +197,7 @@ def test_a_tensor_that_reaches_beyond_its_numbers_is_refused(archive: Path) -> N
         checkpoints.read(_changed(archive, b"K\x04K\x06", b"K\xffK\xff"))
 
 
-@pytest.mark.parametrize("name", NAMES.values())
+@pytest.mark.parametrize("name", reference.CLIPS.values())
 def test_lacking_weights_say_which_from_where_and_where_to_put_them(name: str, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("MEPIPE_WEIGHTS", str(tmp_path))
     with pytest.raises(UsageError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,49 +9,42 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-from torch import Tensor  # noqa: E402
 
 from mepipe.errors import MepipeError  # noqa: E402
 from mepipe.networks import clip_image  # noqa: E402
 from mepipe.networks.clip_image import SIZES, ImageEncoder, image_encoder  # noqa: E402
 from tests.networks import reference  # noqa: E402
 
-NAMES = {"clip_vit_b32": "clip-vit-b32", "clip_vit_b16": "clip-vit-b16"}
 
-
-def golden_image(known: Mapping[str, np.ndarray]) -> Tensor:
-    return reference.blocky(known["low_res_image"], clip_image.MEAN, clip_image.STD)
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", reference.CLIPS)
 def test_keys_and_shapes_are_openais(name: str) -> None:
     with torch.device("meta"):
-        net = ImageEncoder(SIZES[NAMES[name]])
+        net = ImageEncoder(SIZES[reference.CLIPS[name]])
     expected = {k: s for k, s in reference.keys(f"{name}_openai") if k.startswith("visual.")}
     assert {f"visual.{key}": shape for key, shape in reference.shapes(net).items()} == expected
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", reference.CLIPS)
 @torch.inference_mode()
 def test_tokens_are_those_of_the_public_network(name: str) -> None:
     known = reference.golden(name)
     with torch.device("meta"):
-        net = ImageEncoder(replace(SIZES[NAMES[name]], layers=1)).eval()
+        net = ImageEncoder(replace(SIZES[reference.CLIPS[name]], layers=1)).eval()
     state = reference.filled({f"visual.{key}": shape for key, shape in reference.shapes(net).items()}, gain=1.0)
     net.load_state_dict(net.accepted(state), assign=True)
-    image = golden_image(known)
+    image = reference.clip_image(known)
     # Tolerances of ../shared/reference, section 8
     np.testing.assert_allclose(net.tokens(image, 0)[0, ::7, ::4], known["visual_ln_pre_tokens"], atol=1.5e-4)
     np.testing.assert_allclose(net.tokens(image, 1)[0, ::7, ::4], known["visual_resblock0_tokens"], atol=1.5e-4)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", reference.CLIPS)
 @torch.inference_mode()
 def test_a_file_with_openais_keys_gives_what_the_public_network_gives(name: str, tmp_path: Path) -> None:
     known = reference.golden(name)
     torch.save(reference.filled(dict(reference.keys(f"{name}_openai")), gain=1.0), tmp_path / "clip.pt")
-    found = image_encoder(NAMES[name], tmp_path / "clip.pt")(golden_image(known))
+    found = image_encoder(reference.CLIPS[name], tmp_path / "clip.pt")(reference.clip_image(known))
     np.testing.assert_allclose(found[0], known["image_features"], atol=5e-5)  # section 8
 
 

@@ -127,3 +127,24 @@ def extract(
 
 if __name__ == "__main__":
     extract(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))
+
+
+def write_release(root: Path, count: int, step: int = 5, last_black: bool = False) -> tuple[Path, Path]:
+    """Clips of 6, 6 + step, ... frames from 10 on, as PNG folders, and their manifest."""
+    import cv2
+
+    from mepipe.datasets.manifest import Sample, dump
+
+    rng = np.random.default_rng(3)
+    samples = []
+    for i in range(count):
+        folder = root / "release" / f"clip{i}"
+        folder.mkdir(parents=True)
+        for n in range(10, 16 + step * i):
+            frame = rng.integers(50, 200, (24, 32), np.uint8)
+            cv2.imwrite(str(folder / f"img{n}.png"), frame * (not last_black or i < count - 1))
+        end = 15 + step * i
+        samples.append(Sample(id=f"s{i}", subject="x", clip=f"clip{i}", onset=10, apex=12, offset=end, fps=200))
+    manifest = root / "tiny.csv"
+    manifest.write_text(dump(samples))
+    return root / "release", manifest

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 import pytest
 
+from mepipe import cores
 from mepipe import store as stores
-from mepipe.datasets.manifest import Sample, dump
 from mepipe.errors import MepipeError, UsageError
 from mepipe.run import executors, extract, plan, preload, shapes, workers
 from mepipe.run.executors import Executor
@@ -47,17 +47,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def release(tmp_path: Path) -> tuple[Path, Path]:
     """Clips as PNG folders, and their manifest."""
-    rng = np.random.default_rng(3)
-    samples = []
-    for i in range(SAMPLES):
-        folder = tmp_path / "release" / f"clip{i}"
-        folder.mkdir(parents=True)
-        for n in range(6 + 5 * i):
-            cv2.imwrite(str(folder / f"img{n}.png"), rng.integers(50, 200, (24, 32), np.uint8))
-        samples.append(Sample(id=f"s{i}", subject="x", clip=f"clip{i}", onset=0, apex=2, offset=5 + 5 * i, fps=200))
-    manifest = tmp_path / "tiny.csv"
-    manifest.write_text(dump(samples))
-    return tmp_path / "release", manifest
+    return cheap.write_release(tmp_path, SAMPLES)
 
 
 def darken(release: tuple[Path, Path], sample: int, grey: int) -> None:
@@ -150,7 +140,7 @@ def test_memory_bounds_the_number_of_workers(
     todo = cheap.make_plan(tmp_path / "s", *release)
     longest = max(todo.samples, key=lambda s: s.offset)
     assert shapes.largest(todo.nodes, todo.stored, longest) == 31 * 16 * 16  # bytes of the cut frames of s5
-    monkeypatch.setattr(executors.os, "sched_getaffinity", lambda process: range(8), raising=False)
+    monkeypatch.setattr(cores, "available", lambda: 8)
     for room, count in ((100.0, 8), (3.5, 3), (0.5, 1)):
         monkeypatch.setattr(executors, "available", lambda room=room: room * executors.needs(todo))
         assert executors.default_workers(todo) == count

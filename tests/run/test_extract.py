@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mepipe import store as stores
-from mepipe.datasets.manifest import Sample, dump
+from mepipe.datasets.manifest import dump
 from mepipe.store.verify import verify
 from tests.run import stages_for_tests as cheap
 
@@ -19,17 +19,7 @@ SAMPLES = 8
 @pytest.fixture
 def release(tmp_path: Path) -> tuple[Path, Path]:
     """Clips of different lengths as PNG folders, and their manifest."""
-    rng = np.random.default_rng(3)
-    samples = []
-    for i in range(SAMPLES):
-        folder = tmp_path / "release" / f"clip{i}"
-        folder.mkdir(parents=True)
-        for n in range(10, 10 + 6 + 5 * i):
-            cv2.imwrite(str(folder / f"img{n}.png"), rng.integers(50, 200, (24, 32), np.uint8))
-        samples.append(Sample(id=f"s{i}", subject="x", clip=f"clip{i}", onset=10, apex=12, offset=15 + 5 * i, fps=200))
-    manifest = tmp_path / "tiny.csv"
-    manifest.write_text(dump(samples))
-    return tmp_path / "release", manifest
+    return cheap.write_release(tmp_path, SAMPLES)
 
 
 def arrays(store: Path) -> dict[str, dict[str, np.ndarray]]:

@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
 from mepipe import store as stores
-from mepipe.datasets.manifest import Sample, dump
 from mepipe.errors import MepipeError
 from mepipe.run import extract as run
 from mepipe.store import sync
@@ -25,18 +22,7 @@ SAMPLES = 4
 @pytest.fixture
 def release(tmp_path: Path) -> tuple[Path, Path]:
     """Clips of different lengths as PNG folders, the last one black, and their manifest."""
-    rng = np.random.default_rng(3)
-    samples = []
-    for i in range(SAMPLES):
-        folder = tmp_path / "release" / f"clip{i}"
-        folder.mkdir(parents=True)
-        for n in range(10, 16 + 9 * i):
-            frame = rng.integers(50, 200, (24, 32), np.uint8) * (i < SAMPLES - 1)
-            cv2.imwrite(str(folder / f"img{n}.png"), frame)
-        samples.append(Sample(id=f"s{i}", subject="x", clip=f"clip{i}", onset=10, apex=12, offset=15 + 9 * i, fps=200))
-    manifest = tmp_path / "tiny.csv"
-    manifest.write_text(dump(samples))
-    return tmp_path / "release", manifest
+    return cheap.write_release(tmp_path, SAMPLES, step=9, last_black=True)
 
 
 @pytest.fixture(params=["folder", "s3", "ssh"])

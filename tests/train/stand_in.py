@@ -5,6 +5,19 @@ import numpy as np
 PLACES = ((14, 32), (48, 16), (48, 48))  # (y, x) in a face of 64: brows, and each corner of the mouth
 
 
+ARGUMENTS = ["train", "mpt", "--dataset", "demo", "--backbone", "tiny", "--weights", "random", "--epochs", "2"]
+
+
+def train(store, folder, *more):
+    """`mepipe train mpt` on a store of `write_store`."""
+    from click.testing import CliRunner
+
+    from mepipe.cli import cli
+
+    arguments = [*ARGUMENTS, "--store", str(store), "--run", str(folder), "--device", "cpu", *more]
+    return CliRunner().invoke(cli, arguments, catch_exceptions=False)
+
+
 def _smooth(rng, size, sigma):
     from scipy.ndimage import gaussian_filter
 

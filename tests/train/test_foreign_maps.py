@@ -85,3 +85,23 @@ def test_cross_database(store, tmp_path):
                "--feature", "old-maps", "--store", store, "--run", tmp_path / "run", "--json")  # fmt: skip
     assert json.loads(out)["folds"] == 2
     assert sorted(p.stem for p in (tmp_path / "run" / "folds").iterdir()) == ["casme2-to-samm", "samm-to-casme2"]
+
+
+def test_a_stacked_run_that_lost_a_fold_ends_in_the_same_bytes(store, tmp_path):
+    arguments = ("train", "mlp", "--dataset", "casme2", "--feature", "old-maps", "--store", store, "--device", "cpu",
+                 "--epochs", 5, "--checkpoints", "--run", tmp_path / "run")  # fmt: skip
+    call(*arguments)
+    before = {p.name: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
+    (tmp_path / "run" / "folds" / "s1.json").unlink()
+    (tmp_path / "run" / "metrics.json").unlink()
+    call(*arguments)
+    after = {p.name: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
+    assert before.keys() == after.keys()
+    assert {name for name in before if before[name] != after[name]} == set()
+
+
+def test_what_held_out_subjects_chose_is_not_called_the_last_epoch(store, tmp_path):
+    arguments = ("train", "mlp", "--dataset", "casme2", "--feature", "old-maps", "--store", store, "--device", "cpu")
+    stopped = json.loads(call(*arguments, "--hold-out", 0.3, "--run", tmp_path / "a", "--json", "--epochs", 30))
+    assert stopped["reported"] == "epoch chosen by held-out training subjects"
+    assert json.loads(call(*arguments, "--run", tmp_path / "b", "--json", "--epochs", 2))["reported"] == "last epoch"

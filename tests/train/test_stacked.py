@@ -98,3 +98,16 @@ def test_action_units_are_trained_and_decided_each_for_itself(points):
         np.testing.assert_allclose(one["probabilities"], alone[one["fold"]]["probabilities"], atol=1e-3)
     last = [r["predicted"][-1] for r in alone.values()]
     assert np.mean(np.concatenate(last) == np.concatenate([r["labels"] for r in alone.values()])) > 0.9
+
+
+def test_who_is_lacking_changes_no_bit_of_the_others_and_networks_are_kept(points):
+    samples, made = points
+    how = folds.How(Schedule(3, 5, 0.05), 0, CPU)
+    whole = {r["fold"]: r for r in stacked.train_folds(made, samples, Head, how)}
+    kept = {}
+    some = list(
+        stacked.train_folds(made, samples, Head, how, keep=lambda f, n: kept.update({f.name: n}), lacking={"s3"})
+    )
+    assert some == [whole["s3"]]
+    again = folds.predict(kept["s3"], samples, samples.rows(made[3].test), how)
+    np.testing.assert_allclose(again.numpy(), whole["s3"]["probabilities"], atol=1e-6)  # alone: another order of sums

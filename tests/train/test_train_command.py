@@ -10,29 +10,15 @@ import time
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 pytest.importorskip("torch")
 
-from mepipe.cli import cli
 from mepipe.errors import MepipeError, UsageError
 from mepipe.train.metrics import score
 from tests.train import stand_in
+from tests.train.stand_in import ARGUMENTS, train
 
-ARGUMENTS = ["train", "mpt", "--dataset", "demo", "--backbone", "tiny", "--weights", "random", "--epochs", "2"]
 OUTPUTS = ("config.json", "features.json", "metrics.json", "predictions.csv", "folds/s0.json", "folds/s2.json")
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    place = tmp_path_factory.mktemp("store") / "features.zarr"
-    stand_in.write_store(place)
-    return place
-
-
-def train(store, folder, *more):
-    arguments = [*ARGUMENTS, "--store", str(store), "--run", str(folder), "--device", "cpu", *more]
-    return CliRunner().invoke(cli, arguments, catch_exceptions=False)
 
 
 @pytest.fixture(scope="module")
