@@ -69,7 +69,7 @@ def _frames(spec: ClipSpec, span: str) -> dict[str, np.ndarray]:
 
 def _sixteen(clip: Clip, span: str) -> np.ndarray:
     end = len(clip) if span == "onset -> offset" else int(np.argmax(clip.position == clip.apex)) + 1
-    part = replace(clip, frames=clip.frames[:end], position=clip.position[:end])
+    part = clip.with_frames(clip.frames[:end], clip.position[:end])
     return clips.value(part, "frames").frames
 
 

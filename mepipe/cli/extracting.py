@@ -99,7 +99,7 @@ def run(request: Request, ref: str, nodes: dict[str, Resolved], wanted: list[str
     if not request.dry_run and request.workers != 0 and not request.scheduler:
         preload.start(module for name in needed(nodes, wanted) for module in nodes[name].stage.loads)
     from mepipe import settings, store
-    from mepipe.run import devices, extract, plan
+    from mepipe.run import devices, plan
 
     config = settings.load()
     device = request.device or config.device
@@ -128,6 +128,18 @@ def run(request: Request, ref: str, nodes: dict[str, Resolved], wanted: list[str
     if request.dry_run:
         extracted.show_dry_run(todo, why=request.why, as_json=request.as_json)
         return
+    summary = _computed(request, ref, todo)
+    extracted.show(todo, summary, request.as_json)
+    if summary.failed:
+        sys.exit(1)
+
+
+def _computed(request: Request, ref: str, todo: Plan) -> Summary:
+    """Carry out a plan, under its bars; exits with 130 where it is interrupted."""
+    from tqdm import tqdm
+
+    from mepipe.run import extract
+
     comes = tqdm(desc="from upstream", unit="B", unit_scale=True, disable=None if todo.upstream else True)
     with comes, tqdm(total=len(todo.tasks), desc="extract", unit="clip", disable=None) as bar:
         said = 0.0
@@ -143,14 +155,11 @@ def run(request: Request, ref: str, nodes: dict[str, Resolved], wanted: list[str
             bar.write(line, file=sys.stderr)
 
         try:
-            summary = extract.run(todo, ref, _executor(request, todo, tell), tick, comes.update)
+            return extract.run(todo, ref, _executor(request, todo, tell), tick, comes.update)
         except KeyboardInterrupt:
             bar.close()
             click.echo("Stopped. What was finished is kept; run the same command again to go on.", err=True)
             sys.exit(130)
-    extracted.show(todo, summary, request.as_json)
-    if summary.failed:
-        sys.exit(1)
 
 
 def _check_who(request: Request) -> None:

@@ -12,6 +12,9 @@ from torchvision.models.optical_flow import RAFT
 
 from mepipe.networks.flownet2 import MULTIPLE
 
+# Pairs of a clip that a device computes at once. Never those of several clips: a sample's bits would depend on who else
+# is there.
+TOGETHER = 16
 RAFT_MULTIPLE, RAFT_SMALLEST = 8, 128  # pixels: RAFT halves an eighth of the image three times more
 
 
@@ -22,7 +25,7 @@ def flow(module: nn.Module, reference: np.ndarray, targets: np.ndarray, device: 
     in 0..255, uint8 or float32. Sides that the network cannot take are enlarged (multiples of 64 for FlowNet 2.0; of
     8, and at least 128, for RAFT) and the flow brought back to the frames' size and pixels.
 
-    One pair at a time, so memory is that of one pair. On a CPU the bits are the same for the same number of threads,
+    On the processor one pair at a time, so memory is that of one pair; on a device `TOGETHER` at once. On a CPU the bits are the same for the same number of threads,
     whatever else the machine does; another number rounds otherwise, below 1e-4 px. Raises ValueError for other shapes.
 
     >>> from mepipe.networks import build
@@ -37,15 +40,17 @@ def flow(module: nn.Module, reference: np.ndarray, targets: np.ndarray, device: 
         )
         raise ValueError(msg)
     pair = _raft if isinstance(module, RAFT) else _flownet2
+    size = 1 if device == "cpu" else TOGETHER
     with torch.inference_mode():
-        first = _image(reference, device)
-        found = [pair(module, first, _image(target, device))[0].cpu().numpy() for target in targets]
-    return np.stack(found) if found else np.empty((0, 2, *reference.shape[:2]), np.float32)
+        first = _images(reference[None], device)
+        batches = [_images(targets[start : start + size], device) for start in range(0, len(targets), size)]
+        found = [pair(module, first.expand(len(batch), -1, -1, -1), batch).cpu().numpy() for batch in batches]
+    return np.concatenate(found) if found else np.empty((0, 2, *reference.shape[:2]), np.float32)
 
 
-def _image(frame: np.ndarray, device: str) -> Tensor:
-    pixels = np.array(frame, np.float32, order="C")  # a copy: channels reversed as a view are no tensor
-    return torch.from_numpy(pixels).to(device).permute(2, 0, 1)[None]
+def _images(frames: np.ndarray, device: str) -> Tensor:
+    pixels = np.array(frames, np.float32, order="C")  # a copy: channels reversed as a view are no tensor
+    return torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2)
 
 
 def _flownet2(module: nn.Module, first: Tensor, second: Tensor) -> Tensor:

@@ -85,6 +85,17 @@ def magnify(
     return frames + changes
 
 
+def course(
+    n_frames: int, fps: float, low: float, high: float, alpha: float, order: int = 2, causal: bool = False
+) -> np.ndarray:
+    """What `magnify` multiplies a clip by where neither gains nor chroma are given: float64 [T, T], rows sum to one.
+
+    MepipeError as of `magnify`.
+    """
+    _check_count(n_frames)
+    return np.eye(n_frames) + alpha * filter_matrix(n_frames, fps, low, high, order, causal)
+
+
 def transfer(
     fps: float,
     low: float,
@@ -174,9 +185,7 @@ def check_frames(frames: np.ndarray, chroma: float = 1.0, gains: Sequence[float]
             f"got {frames.dtype} {list(frames.shape)}.\nConvert with frames.astype(np.float32) / 255."
         )
         raise MepipeError(msg)
-    if len(frames) < 2:
-        msg = f"Magnification needs two frames, got {len(frames)}. Sample more of the clip, or exclude it."
-        raise MepipeError(msg)
+    _check_count(len(frames))
     if chroma != 1.0 and frames.shape[3:] != (3,):
         msg = f"chroma={chroma:g} needs frames [T, H, W, 3], got {list(frames.shape)}. Set chroma to 1."
         raise MepipeError(msg)
@@ -185,6 +194,12 @@ def check_frames(frames: np.ndarray, chroma: float = 1.0, gains: Sequence[float]
             f"{len(gains)} gains do not fit frames of {frames.shape[2]} x {frames.shape[1]} px.\n"
             "Give one for the residual and at most one more for each halving of the shorter side."
         )
+        raise MepipeError(msg)
+
+
+def _check_count(n_frames: int) -> None:
+    if n_frames < 2:
+        msg = f"Magnification needs two frames, got {n_frames}. Sample more of the clip, or exclude it."
         raise MepipeError(msg)
 
 

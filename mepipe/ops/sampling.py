@@ -105,19 +105,8 @@ def at(frames: np.ndarray, positions: np.ndarray, width: float = 0.0) -> np.ndar
     rest: there the first frame moves by 4 % of the whole movement. `smoothing_width` gives a width.
     """
     frames = np.asarray(frames)
-    where = np.asarray(positions, dtype=np.float64)
-    last = len(frames) - 1
-    if where.size and not (where.min() >= 0 and where.max() <= last):
-        msg = (
-            f"Positions from {where.min():g} to {where.max():g} in a clip of {len(frames)} frames.\n"
-            f"They must be in 0..{last}: nothing is known beyond the clip's ends."
-        )
-        raise MepipeError(msg)
-    if not 0 <= width < np.inf:
-        msg = f"A smoothing width of {width:g} frames does not exist. Give 0 (none) or more."
-        raise UsageError(msg)
-    # So narrow a Gaussian leaves neighbours less than 1/2000 of the weight: the fit is the interpolation.
-    if width >= 0.25 and len(frames) > 1:
+    where = _checked(len(frames), positions, width)
+    if _smooths(len(frames), width):
         return temporal.mix(_local_parabola(len(frames), where, width), frames, onto=frames[0])
     out = np.empty((len(where), *frames.shape[1:]), dtype=np.float32)
     for result, position in zip(out, where, strict=True):
@@ -126,6 +115,39 @@ def at(frames: np.ndarray, positions: np.ndarray, width: float = 0.0) -> np.ndar
         if position > before:
             result += np.float32(position - before) * (frames[before + 1].astype(np.float32) - result)
     return out
+
+
+def weights(n_frames: int, positions: np.ndarray, width: float = 0.0) -> np.ndarray:
+    """What `at` multiplies the frames by: float64 [count, T], rows sum to one."""
+    where = _checked(n_frames, positions, width)
+    if _smooths(n_frames, width):
+        return _local_parabola(n_frames, where, width)
+    before = where.astype(np.int64)
+    found = np.zeros((len(where), n_frames))
+    rows = np.arange(len(where))
+    found[rows, before] = 1 - (where - before)
+    found[rows, np.minimum(before + 1, n_frames - 1)] += where - before
+    return found
+
+
+def _smooths(n_frames: int, width: float) -> bool:
+    # So narrow a Gaussian leaves neighbours less than 1/2000 of the weight: the fit is the interpolation.
+    return width >= 0.25 and n_frames > 1
+
+
+def _checked(n_frames: int, positions: np.ndarray, width: float) -> np.ndarray:
+    where = np.asarray(positions, dtype=np.float64)
+    last = n_frames - 1
+    if where.size and not (where.min() >= 0 and where.max() <= last):
+        msg = (
+            f"Positions from {where.min():g} to {where.max():g} in a clip of {n_frames} frames.\n"
+            f"They must be in 0..{last}: nothing is known beyond the clip's ends."
+        )
+        raise MepipeError(msg)
+    if not 0 <= width < np.inf:
+        msg = f"A smoothing width of {width:g} frames does not exist. Give 0 (none) or more."
+        raise UsageError(msg)
+    return where
 
 
 def smoothing_width(fps: float) -> float:

@@ -6,6 +6,7 @@ import socket
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -49,17 +50,20 @@ def run(plan: Plan, task: Task) -> Outcome:
     decoding = _Timed()
     results: dict[str, Any] = {SOURCE: _open(plan.root, task, decoding)}
     order = needed(plan.nodes, task.wanted)
-    for step, name in enumerate(order):
-        node = plan.nodes[name]
-        start, decoded = time.perf_counter(), decoding.seconds
-        results[name] = _compute(node, results[node.input], plan.device)
-        outcome.seconds[node.stage.name] += time.perf_counter() - start - (decoding.seconds - decoded)
-        if name in task.wanted:
-            start = time.perf_counter()
-            _keep(plan, task, node, results[name], outcome)
-            outcome.seconds["store"] += time.perf_counter() - start
-        later = {plan.nodes[n].input for n in order[step + 1 :]}
-        results = {n: r for n, r in results.items() if n in later}
+    with ThreadPoolExecutor(1) as writer:  # a disk is waited for while the next node is computed
+        kept = []
+        for step, name in enumerate(order):
+            node = plan.nodes[name]
+            start, decoded = time.perf_counter(), decoding.seconds
+            results[name] = _compute(node, results[node.input], plan.device, whole=name in task.wanted)
+            took = time.perf_counter() - start - (decoding.seconds - decoded)
+            outcome.seconds[node.stage.name] += took
+            if name in task.wanted:
+                kept.append(writer.submit(_keep, plan, task, node, results[name], took, outcome))
+            later = {plan.nodes[n].input for n in order[step + 1 :]}
+            results = {n: r for n, r in results.items() if n in later}
+        for one in kept:
+            one.result()
     if decoding.seconds:
         outcome.seconds["decode"] = decoding.seconds
     return outcome
@@ -98,13 +102,18 @@ def _failure(error: Exception, where: str) -> _Failure:
     return _Failure(f"{where}: unexpected {type(error).__name__}: {error}", False)
 
 
-def _compute(node: Resolved, given: Any, device: str) -> Any:
-    """The value of a node, or a _Failure: its own, or that of what feeds it."""
+def _compute(node: Resolved, given: Any, device: str, whole: bool) -> Any:
+    """The value of a node, or a _Failure: its own, or that of what feeds it.
+
+    whole: all of it is wanted; else frames that are computed when they are asked for stay so.
+    """
     if isinstance(given, _Failure):
         return given
     try:
         choice = {"device": device} if node.stage.on_device else {}
         value = node.stage.compute(given, node.params, **choice)
+        if isinstance(value, Clip) and value.course is not None and not whole:
+            return value
         frames = value.frames if isinstance(value, Clip) else value
         output = node.output
         if frames.dtype != output.dtype or frames.ndim != len(output.dims):
@@ -135,27 +144,29 @@ def quarantine(plan: Plan, task: Task, reason: str) -> Outcome:
     """Record that a task cannot be run at present, for every feature it was to give."""
     outcome = Outcome(task.sample.id)
     for name in task.wanted:
-        _keep(plan, task, plan.nodes[name], _Failure(reason, final=False), outcome)
+        _keep(plan, task, plan.nodes[name], _Failure(reason, final=False), 0.0, outcome)
     return outcome
 
 
-def _keep(plan: Plan, task: Task, node: Resolved, value: Any, outcome: Outcome) -> None:
-    """Data first, record last."""
+def _keep(plan: Plan, task: Task, node: Resolved, value: Any, took: float, outcome: Outcome) -> None:
+    """Data first, record last. took: seconds to compute it."""
+    start = time.perf_counter()
     feature = _feature(plan.store.place, f"{plan.snapshot}/{node.folder}")
     sample = task.sample.id
     about: dict[str, Any] = {
         "sample": sample,
         "fingerprint": fingerprint(task.sample, task.frames, node.reads),
         "turn": task.wanted[node.name],
-        "seconds": round(outcome.seconds[node.stage.name], 4),
-        "host": socket.gethostname(),
+        "seconds": round(took, 4),
+        "host": socket.gethostname() + (f", {plan.device}" if plan.device != "cpu" else ""),
         "time": time.time(),
     }
     if isinstance(value, _Failure):
         outcome.failed[node.name] = value.reason
         feature.ledger.append([Record(state="failed", reason=value.reason, final=value.final, **about)])
-        return
-    array = _stored(value, str(node.dtype))
-    feature.ledger.append([Record(state="done", digest=feature.write(sample, array), **about)])
-    outcome.done.append(node.name)
-    outcome.written += array.nbytes
+    else:
+        array = _stored(value, str(node.dtype))
+        feature.ledger.append([Record(state="done", digest=feature.write(sample, array), **about)])
+        outcome.done.append(node.name)
+        outcome.written += array.nbytes
+    outcome.seconds["store"] += time.perf_counter() - start

@@ -54,7 +54,7 @@ def compute(source: Source, params: AlignParams) -> Clip:
     )
     frames = aligned.frames if aligned.frames.shape[-1] == 3 else np.repeat(aligned.frames, 3, axis=-1)
     return Clip(
-        frames=frames,
+        source=frames,
         position=aligned.numbers.astype(np.float64),
         fps=source.fps,
         onset=source.onset,

@@ -32,10 +32,18 @@ class MagnifyEulerianParams(Params):
 
 
 def compute(clip: Clip, params: MagnifyEulerianParams, device: str = "cpu") -> Clip:
-    """Magnify motion by band-passing intensity over time; greys in 0..1, not clipped."""
-    frames = clip.levels().astype(np.float32) / np.float32(255)
+    """Magnify motion by band-passing intensity over time; greys in 0..1, not clipped.
+
+    Where one matrix over time says it all, it is applied when frames are asked for: what samples them next, as recipes
+    do, has only its choice computed.
+    """
+    levels = clip.levels()
+    if device == "cpu" and params.alpha and not params.gains and params.chroma == 1:
+        course = eulerian.course(len(clip), clip.rate, params.low, params.high, params.alpha, causal=params.causal)
+        return replace(clip, source=levels, course=course, white=1.0)
+    frames = levels.astype(np.float32) / np.float32(255)
     options = params.model_dump() | {"gains": params.gains or None, "device": device}
-    return replace(clip, frames=eulerian.magnify(frames, clip.rate, **options), white=1.0)
+    return clip.with_frames(eulerian.magnify(frames, clip.rate, **options), white=1.0)
 
 
 def _shape(params: MagnifyEulerianParams, clip: Shape) -> Shape:
@@ -48,7 +56,7 @@ def _timeline(params: MagnifyEulerianParams, annotation: Annotation, position: n
 
 STAGE = Stage(
     name="magnify-eulerian",
-    version=1,
+    version=2,
     params=MagnifyEulerianParams,
     inputs=("clip",),
     output=lambda params: Output(

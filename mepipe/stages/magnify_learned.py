@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -49,7 +48,7 @@ def compute(clip: Clip, params: MagnifyLearnedParams, device: str = "cpu") -> Cl
     net: MagNet = weights.module(params.weights, device)  # type: ignore[assignment]
     with torch.inference_mode():
         frames = [((frame.clamp(-1, 1) + 1) / 2).cpu().numpy() for frame in _magnified(net, clip, params, device)]
-    return replace(clip, frames=np.stack(frames), white=1.0)
+    return clip.with_frames(np.stack(frames), white=1.0)
 
 
 def _magnified(net: MagNet, clip: Clip, params: MagnifyLearnedParams, device: str) -> Iterator[Tensor]:

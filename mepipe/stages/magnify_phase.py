@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from pydantic import Field
 
@@ -23,7 +21,7 @@ class MagnifyPhaseParams(Params):
 def compute(clip: Clip, params: MagnifyPhaseParams) -> Clip:
     """Magnify motion by band-passing local phase over time; greys in 0..1, not clipped."""
     frames = clip.levels().astype(np.float32) / np.float32(255)
-    return replace(clip, frames=phase.magnify(frames, clip.rate, params.low, params.high, params.alpha), white=1.0)
+    return clip.with_frames(phase.magnify(frames, clip.rate, params.low, params.high, params.alpha), white=1.0)
 
 
 def _shape(params: MagnifyPhaseParams, clip: Shape) -> Shape:

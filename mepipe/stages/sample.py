@@ -42,7 +42,7 @@ def compute(clip: Clip, params: SampleParams) -> Clip:
     """Choose frames of a clip, interpolating in time where it has too few."""
     chosen = _indices(params, clip.onset, clip.apex, clip.offset, clip.position)
     width = sampling.smoothing_width(clip.fps) if params.denoise else 0.0
-    return clip.with_frames(sampling.at(clip.frames, chosen, width), _at(clip.position, chosen))
+    return clip.at(chosen, width)
 
 
 def _indices(params: SampleParams, onset: int, apex: int | None, offset: int, position: np.ndarray) -> np.ndarray:

@@ -111,6 +111,19 @@ def test_many_targets_are_each_alone() -> None:
     assert flow(module, clip[0], clip[:0]).shape == (0, 2, 128, 128)
 
 
+@pytest.mark.parametrize("name", ["flownet2s", "raft_small"])
+def test_a_device_computes_many_pairs_at_once_and_each_as_if_alone(name: str) -> None:
+    torch.manual_seed(0)
+    module = networks.build(name)
+    seen: list[int] = []
+    module.register_forward_hook(lambda module, given, found: seen.append(len(given[0])))
+    clip = frames(19, 128, 128)
+    together = flow(module, clip[0], clip[1:], device="cpu:0")
+    assert seen == [16, 2]
+    alone = flow(module, clip[0], clip[[1, 17, 18]])
+    np.testing.assert_allclose(together[[0, 16, 17]], alone, atol=1e-3)  # px, as sums in another order round
+
+
 @pytest.mark.parametrize(
     ("reference_shape", "targets_shape"),
     [((64, 64), (1, 64, 64)), ((64, 64, 3), (64, 64, 3)), ((64, 64, 3), (1, 64, 80, 3)), ((64, 64, 1), (1, 64, 64, 1))],

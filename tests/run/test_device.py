@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +64,8 @@ def test_stages_that_can_choose_are_told_the_device(
     assert summary.computed == {"cut": 2, "where": 2}  # cut cannot choose: told a device, it would fail
     told = stores.open(tmp_path / "store").feature("tiny/where")["b"]
     assert bytes(told).strip() == b"cpu:0"
+    records = stores.open(tmp_path / "store").feature("tiny/where").records
+    assert records["b"].host == f"{socket.gethostname()}, cpu:0"
 
 
 def test_the_device_is_not_part_of_a_key(release: tuple[Path, list[Sample]], tmp_path: Path) -> None:

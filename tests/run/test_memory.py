@@ -20,15 +20,7 @@ from mepipe.datasets.manifest import Sample, dump
 
 BOUND = 1.5 * 2**30  # bytes: what is promised for a worker
 HERE = Path(__file__).parent
-# Of a long clip, some frames: what recipes for long clips store.
-RECIPE = """
-name: long
-nodes:
-  align: {stage: align, input: source}
-  frames: {stage: sample, input: align, params: {strategy: uniform, count: 16}, store: uint8}
-  still.frames: {stage: sample, input: align, params: {strategy: uniform, count: 16, denoise: true}}
-  flow: {stage: flow, input: still.frames, store: float16}
-"""
+RECIPE = (HERE.parents[1] / "pipelines" / "features.yaml").read_text()
 CHEAP = """
 name: cheap
 nodes:

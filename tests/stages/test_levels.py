@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -20,7 +18,7 @@ def moving() -> Clip:
 
 
 def whitened(clip: Clip) -> Clip:
-    return replace(clip, frames=clip.frames / np.float32(255), white=1.0)
+    return clip.with_frames(clip.frames / np.float32(255), white=1.0)
 
 
 def test_flow_does_not_depend_on_what_white_is() -> None:
