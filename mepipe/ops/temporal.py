@@ -27,7 +27,8 @@ def mix(weights: np.ndarray, frames: np.ndarray, onto: np.ndarray | None = None)
     base = None if onto is None else onto.reshape(-1, rows.shape[1])
     for start in range(0, rows.shape[1], BLOCK):
         block = slice(start, start + BLOCK)
-        change = np.subtract(rows[:, block], rows[0, block], dtype=np.float32)
+        change = rows[:, block].astype(np.float32)  # twice as fast as subtracting uint8 as float32
+        change -= change[0]
         product = kernel @ change
         if base is None:
             out[:, block] = product

