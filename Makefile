@@ -23,7 +23,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed. Name one: make PYTHON=/path/to/python3.11"; exit 2; }
 	@echo "Installing into $(VENV) with $(PYTHON): a few minutes, and about 7 GB with Torch."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[extract,train,xarray,dask,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[extract,train,xarray,dask,view,video,dev]'
 	@touch $@
 
 features: setup ## extract the features of DATASETS="samm casme2" (default: those in mepipe.toml, else a demo)
@@ -37,7 +37,9 @@ features: setup ## extract the features of DATASETS="samm casme2" (default: thos
 		test "$$d" != demo -a -e manifests/$$d.csv || $(BIN)/mepipe manifest build $$d || test -e manifests/$$d.csv; \
 		$(EXTRACT) --dataset $$d || failed=1; \
 		$(BIN)/mepipe inspect --dataset $$d; \
-	done; exit $${failed:-0}
+	done; \
+	echo "Look at it: $(BIN)/mepipe view"; \
+	exit $${failed:-0}
 
 test: setup ## run the tests (under ten minutes on two cores)
 	$(BIN)/python -m pytest -n auto --dist loadfile

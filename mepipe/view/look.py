@@ -26,7 +26,8 @@ class Panel:
     """One thing to look at in a feature.
 
     node: the recipe node. part: what of it, where it has several; a map [u, v, strain] has two panels. units: of its
-    values, empty for pictures. white: the value that is shown as white, of pictures.
+    values, empty for pictures. white: the value that is shown as white, of pictures. signed: whether strain can be
+    negative, which is then blue, and 0 white; that of our own stage cannot, and begins in black.
     """
 
     node: str
@@ -34,6 +35,7 @@ class Panel:
     part: str
     units: str
     white: float
+    signed: bool = False
 
     @property
     def name(self) -> str:
@@ -63,25 +65,26 @@ class Panel:
         return max((robust_scale(self.values(array), least) for array in arrays), default=least)
 
     def rgb(self, array: np.ndarray, scale: float) -> np.ndarray:
-        """Colours of one sample's array, uint8 [T, H, W, 3]. Strain that has a sign is blue below 0 and red above."""
+        """Colours of one sample's array, uint8 [T, H, W, 3]."""
         values = self.values(array)
         if self.kind == "picture":
             grey = values if values.dtype == np.uint8 else np.rint(np.clip(values / scale, 0, 1) * 255).astype(np.uint8)
             return np.broadcast_to(grey, (*grey.shape[:3], 3))
         if self.kind == "flow":
             return np.stack([_bytes(flow_colours(one, scale)) for one in values])
-        return _bytes(_strain_colours(values, scale, signed=bool((values < 0).any())))
+        return _bytes(_strain_colours(values, scale, self.signed))
 
     def key(self, scale: float, size: int = 96) -> np.ndarray:
-        """The colours without the numbers, uint8 [H, W, 3]: a disc of radius `scale`, or a bar from 0 to `scale`."""
+        """The colours without the numbers, uint8 [H, W, 3]: a disc of radius `scale`, or a bar from 0, or -`scale`, on."""
         if self.kind == "flow":
             grid = np.linspace(-scale, scale, size)
             u, v = np.meshgrid(grid, grid)
             inside = np.hypot(u, v) <= scale
             return np.where(inside[..., None], _bytes(flow_colours(np.stack([u, v]), scale)), np.uint8(255))
-        bar = np.tile(np.linspace(0, scale, 2 * size, dtype=np.float32), (max(1, size // 8), 1))
+        first = -scale if self.signed else 0
+        bar = np.tile(np.linspace(first, scale, 2 * size, dtype=np.float32), (max(1, size // 8), 1))
         if self.kind == "strain":
-            return _bytes(_strain_colours(bar, scale, signed=False))
+            return _bytes(_strain_colours(bar, scale, self.signed))
         return np.repeat(_bytes(bar / scale)[..., None], 3, axis=-1)
 
 
@@ -99,7 +102,8 @@ def _panels(node: str, feature: Feature) -> list[Panel]:
         return [Panel(node, "flow", "", "px", 0.0)]
     if dims == _FLOW and feature.shape[-3] == 3 and units.startswith("px"):
         return [Panel(node, "flow", "flow", "px", 0.0), Panel(node, "strain", "strain", "", 0.0)]
-    return [Panel(node, "strain", "", "", 0.0)] if dims == _STRAIN else []
+    signed = feature.attributes.get("stage") != "strain"
+    return [Panel(node, "strain", "", "", 0.0, signed)] if dims == _STRAIN else []
 
 
 def _bytes(colours: np.ndarray) -> np.ndarray:

@@ -108,3 +108,8 @@ def test_intervals_of_units_hold_the_score():
     whole = score_units(true, pred, list("abcd"))
     assert all(found[name][0] < whole[name] < found[name][1] for name in ("ACC", "F1"))
     assert intervals_units(true, true, ["one"] * 60, 4) == {"ACC": (1, 1), "F1": (1, 1)}
+
+
+def test_draws_without_any_unit_are_left_out_of_the_intervals():
+    found = intervals_units([[1], [0]], [[1], [0]], ["a", "b"], 1)
+    assert found == {"ACC": (1.0, 1.0), "F1": (1.0, 1.0)}  # a quarter of the draws has "b" alone

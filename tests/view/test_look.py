@@ -14,8 +14,9 @@ PARTS = Panel("map", "flow", "flow", "px", 0.0), Panel("map", "strain", "strain"
 class Described:
     """A feature as far as it is asked for here: the real one is tested with a store in tests/view/server."""
 
-    def __init__(self, shape, dims, units, dtype=np.float32):
-        self.shape, self.dims, self.dtype, self.attributes = shape, dims, np.dtype(dtype), {"units": units}
+    def __init__(self, shape, dims, units, dtype=np.float32, stage="strain"):
+        self.shape, self.dims, self.dtype = shape, dims, np.dtype(dtype)
+        self.attributes = {"units": units, "stage": stage}
 
 
 def test_what_is_no_picture_has_no_panel():
@@ -27,6 +28,7 @@ def test_what_is_no_picture_has_no_panel():
             "flow": Described((2, 16, 2, 8, 8), ("sample", "frame", "channel", "y", "x"), "px"),
             "map": Described((2, 3, 8, 8), ("sample", "channel", "y", "x"), "px, px, 1"),
             "strain": Described((2, 16, 8, 8), ("sample", "frame", "y", "x"), "1"),
+            "shear": Described((2, 16, 8, 8), ("sample", "frame", "y", "x"), "1", stage="a laboratory's own"),
         }
     )
     assert [(p.name, p.kind) for p in found] == [
@@ -35,7 +37,9 @@ def test_what_is_no_picture_has_no_panel():
         ("map (flow)", "flow"),
         ("map (strain)", "strain"),
         ("strain", "strain"),
+        ("shear", "strain"),
     ]
+    assert [p.signed for p in found][-2:] == [False, True]
     assert [p.slug for p in found][2:4] == ["map.flow", "map.strain"]
 
 
@@ -68,7 +72,9 @@ def test_nothing_is_white_of_flow_black_of_strain_and_white_of_strain_with_a_sig
     strain = Panel("strain", "strain", "", "", 0.0)
     assert FLOW.rgb(np.zeros((1, 2, 2, 2), np.float32), 1.0).min() == 255
     assert strain.rgb(np.zeros((1, 2, 2), np.float32), 1.0).max() < 5
-    signed = strain.rgb(np.array([[[-1.0, 0.0, 1.0]]], np.float32), 1.0)[0, 0]
+    other = Panel("shear", "strain", "", "", 0.0, signed=True)
+    signed = other.rgb(np.array([[[-1.0, 0.0, 1.0]]], np.float32), 1.0)[0, 0]
+    np.testing.assert_array_equal(other.key(1.0)[0, [0, -1]], signed[[0, 2]])
     assert signed[1].min() > 240
     assert signed[0, 2] > signed[0, 0]  # blue below
     assert signed[2, 0] > signed[2, 2]  # red above
