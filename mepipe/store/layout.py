@@ -52,7 +52,7 @@ def create_root(place: Place) -> None:
     """Make an empty store where there is none; MepipeError where something else is there."""
     group = {**EMPTY_GROUP, "attributes": {"mepipe_store": FORMAT}}
     if not _is(place, "zarr.json", group):
-        if {name for name in place.children("") if "@" not in name} - {"refs", "zarr.json"}:
+        if {name for name in place.children("") if "@" not in name} - {"refs", "qc", "zarr.json"}:
             msg = f"{place.url} is a folder with other things in it, not a store. Name an empty or a new folder."
             raise MepipeError(msg)
         try:
