@@ -110,15 +110,15 @@ def rendered(spec: ClipSpec) -> tuple[np.ndarray, Truth]:
     return frames[..., None], truth
 
 
-def aligned(frames: np.ndarray, truth: Truth, stabilise: bool = True) -> Known:
-    """Rendered frames after alignment, as the recipe has it."""
-    found = place(zip(truth.numbers.tolist(), frames, strict=True), stabilise)
+def aligned(frames: np.ndarray, truth: Truth, **otherwise: object) -> Known:
+    """Rendered frames after alignment, as the recipe has it but for some parameters."""
+    found = place(zip(truth.numbers.tolist(), frames, strict=True), **otherwise)
     return Known(found.frames[..., 0], found.transforms, found.landmarks, truth)
 
 
-def place(frames: Iterable[tuple[int, np.ndarray]], stabilise: bool) -> Aligned:
-    """`align` with the recipe's parameters."""
-    params = nodes()["align"].params.model_dump(exclude={"landmarker"}) | {"stabilise": stabilise}
+def place(frames: Iterable[tuple[int, np.ndarray]], **otherwise: object) -> Aligned:
+    """`align` with the recipe's parameters but for some."""
+    params = nodes()["align"].params.model_dump(exclude={"landmarker"}) | otherwise
     return align(frames, mesh(), **params)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from mepipe.ops.landmarks import FACE_OVAL, LEFT_EYE, RIGHT_EYE
@@ -40,10 +42,15 @@ class Near:
         """The crop in gray, uint8 [size, size]."""
         import cv2
 
-        colour = self._part.shape[2:] == (3,)
-        gray = cv2.cvtColor(self._part, cv2.COLOR_RGB2GRAY) if colour else self._part
         # Only fits are made to it, which lose nothing measurable by linear interpolation.
-        return self._warp(gray, matrix, cv2.INTER_LINEAR)
+        return self._warp(self._gray, matrix, cv2.INTER_LINEAR)
+
+    @cached_property
+    def _gray(self) -> np.ndarray:
+        import cv2
+
+        colour = self._part.shape[2:] == (3,)
+        return cv2.cvtColor(self._part, cv2.COLOR_RGB2GRAY) if colour else self._part
 
     def cut(self, matrix: np.ndarray) -> np.ndarray:
         """The crop, uint8 [size, size, C]."""

@@ -88,19 +88,23 @@ def follow(texture, points, taken, start):
     return found
 
 
-@njit("float64[:,::1](float64[:,::1], float64[:,::1], float64[::1], float64, float64)", **_OPTIONS)
-def settle(points, moved, scales, spread, share):
-    """Centre; shift; angle about the centre and 0: float64 [3, 2], what most of `points` -> `moved` [N, 2] follow.
+@njit(
+    "float64[:,::1](float64[:,::1], float64[:,::1], float64[::1], float64[::1], float64, float64, float64, float64)",
+    **_OPTIONS,
+)
+def settle(points, moved, trust, scales, spread, share, grown, doubt):
+    """Centre; shift; angle and growth about the centre: float64 [3, 2], what most of `points` -> `moved` [N, 2] follow.
 
-    Reweighted least squares: a point at distance r weighs (s^2 / (s^2 + r^2))^2, s from the spread of the motions
-    through `scales`, never below `spread` times the distance that this share of the points keeps within.
+    Reweighted least squares: a point at distance r weighs trust (s^2 / (s^2 + r^2))^2, s from the spread of the motions
+    through `scales`, never below `spread` times the distance that this share of the points keeps within. Of a growth g
+    in all, with what it has `grown` by before, g^3 / (g^2 + doubt^2) is believed.
     """
     count = len(points)
     near = int(share * count)
     motion, arm = moved - points, np.empty_like(points)
     square, weight = np.empty(count), np.empty(count)
     cx, cy = points[:, 0].mean(), points[:, 1].mean()
-    x, y, angle = np.median(motion[:, 0]), np.median(motion[:, 1]), 0.0
+    x, y, angle, growth = np.median(motion[:, 0]), np.median(motion[:, 1]), 0.0, 0.0
     for n in range(count):
         arm[n, 0], arm[n, 1] = points[n, 0] - cx, points[n, 1] - cy
         square[n] = math.hypot(motion[n, 0] - x, motion[n, 1] - y)
@@ -108,14 +112,14 @@ def settle(points, moved, scales, spread, share):
     first = np.array([max(4 * wide, 1.0), max(2 * wide, 0.7)])
     for scale in np.concatenate((first, scales)):
         for n in range(count):
-            rx = motion[n, 0] - x + angle * arm[n, 1]
-            ry = motion[n, 1] - y - angle * arm[n, 0]
+            rx = motion[n, 0] - x + angle * arm[n, 1] - growth * arm[n, 0]
+            ry = motion[n, 1] - y - angle * arm[n, 0] - growth * arm[n, 1]
             square[n] = rx * rx + ry * ry
         limit = max(scale * scale, spread * spread * np.partition(square, near)[near])
         total = ax = ay = mx = my = 0.0
         for n in range(count):
             root = limit / (limit + square[n])
-            w = root * root
+            w = root * root * trust[n]
             weight[n] = w
             total += w
             ax += w * arm[n, 0]
@@ -123,11 +127,13 @@ def settle(points, moved, scales, spread, share):
             mx += w * motion[n, 0]
             my += w * motion[n, 1]
         ax, ay, mx, my = ax / total, ay / total, mx / total, my / total
-        turned = lever = 0.0
+        turned = widened = lever = 0.0
         for n in range(count):
             px, py = arm[n, 0] - ax, arm[n, 1] - ay
             turned += weight[n] * (px * (motion[n, 1] - my) - py * (motion[n, 0] - mx))
+            widened += weight[n] * (px * (motion[n, 0] - mx) + py * (motion[n, 1] - my))
             lever += weight[n] * (px * px + py * py)
-        angle = turned / lever
-        x, y = mx + angle * ay, my - angle * ax
-    return np.array([[cx, cy], [x, y], [angle, 0.0]])
+        angle, growth = turned / lever, widened / lever + grown
+        growth = growth**3 / (growth**2 + doubt**2) - grown
+        x, y = mx + angle * ay - growth * ax, my - angle * ax - growth * ay
+    return np.array([[cx, cy], [x, y], [angle, growth]])

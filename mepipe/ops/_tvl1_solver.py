@@ -9,7 +9,7 @@ import numpy as np
 
 from mepipe.ops import _tvl1_kernels as kernels
 from mepipe.ops._median import median5
-from mepipe.ops.tvl1 import SETTLED, SMALLEST
+from mepipe.ops.tvl1 import RUNAWAY, SETTLED, SMALLEST
 
 if TYPE_CHECKING:
     from mepipe.ops.tvl1 import Preset
@@ -133,8 +133,22 @@ def _relax(reference: np.ndarray, seen: np.ndarray, flow: np.ndarray, dual: np.n
             median5(flow[1])
         if _iterate(linear, flow, dual, preset):
             break
+    if not preset.median:
+        _bring_back(flow)
     moved = before - flow[:, 1:-1, 1:-1]
     return float(np.sqrt(np.vdot(moved, moved) / reference.size))
+
+
+def _bring_back(flow: np.ndarray) -> None:
+    """Pixels that ran away, in place."""
+    for plane in flow:
+        inside = plane[1:-1, 1:-1]
+        # First asked of the mean of 9, which takes a tenth of the time: a bump's top is three times as far from the median.
+        if cv2.norm(inside, cv2.blur(inside, (3, 3)), cv2.NORM_INF) > RUNAWAY / 3:
+            median = plane.copy()
+            median5(median)
+            far = np.abs(inside - median[1:-1, 1:-1]) > RUNAWAY
+            inside[far] = median[1:-1, 1:-1][far]
 
 
 def _iterate(linear: np.ndarray, flow: np.ndarray, dual: np.ndarray, preset: Preset) -> bool:

@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mepipe.ops._torch import computing, separable, upload
-from mepipe.ops.tvl1 import SETTLED, SMALLEST, Preset
+from mepipe.ops.tvl1 import RUNAWAY, SETTLED, SMALLEST, Preset
 
-# Pixels of a batch, all pairs together: 64 pairs of 224 x 224. The working memory is 26 planes of float32 for each
-# pair, 75 with a median filter: .33 and .96 GB, however long the clip.
+# Pixels of a batch, all pairs together: 64 pairs of 224 x 224. The working memory is 75 planes of float32 for each pair,
+# for the median: .96 GB, however long the clip.
 BATCH = 64 * 224 * 224
 # Iterations between two questions whether any pair still moves.
 PATIENCE = 5
@@ -179,7 +179,10 @@ def _relax(linear: _Linear, flow: Tensor, dual: Tensor, preset: Preset) -> None:
         if preset.median:
             flow.copy_(torch.where(moving > 0, _median(flow, MEDIAN), flow))
         if not _iterate(linear, flow, dual, moving, preset):
-            return
+            break
+    if not preset.median:
+        median = _median(flow, MEDIAN)
+        flow.copy_(torch.where((flow - median).abs() > RUNAWAY, median, flow))
 
 
 def _iterate(linear: _Linear, flow: Tensor, dual: Tensor, moving: Tensor, preset: Preset) -> bool:

@@ -39,32 +39,33 @@ class Look:
 
         self._mask = mask > 0
         self._inside = cv2.resize(mask, (_COARSE, _COARSE), interpolation=cv2.INTER_AREA) > 127
-        self._onset = self._coarse(_gray(onset))
+        self._onset = self._coarse(gray(onset))
         self._change = max(_CHANGE * float(self._onset.mean()), 1.0)
 
     def texture(self, crop: np.ndarray) -> float:
         """Strength of the face's fine texture, grey levels: falls with blur."""
         import cv2
 
-        gray = _gray(crop).astype(np.float32)
-        fine = cv2.GaussianBlur(gray, (0, 0), 1) - cv2.GaussianBlur(gray, (0, 0), 2)
+        picture = gray(crop).astype(np.float32)
+        fine = cv2.GaussianBlur(picture, (0, 0), 1) - cv2.GaussianBlur(picture, (0, 0), 2)
         return float(fine[self._mask].std())
 
     def hidden(self, crop: np.ndarray) -> float:
         """Share of the face that looks otherwise than at the onset; brighter or darker as a whole is the same."""
-        coarse = self._coarse(_gray(crop))
+        coarse = self._coarse(gray(crop))
         around, moved = self._onset - self._onset.mean(), coarse - coarse.mean()
         gain = np.clip((around @ moved) / max(float(around @ around), 1.0), *_LIGHT)
         return float((np.abs(moved - gain * around) > self._change).mean())
 
-    def _coarse(self, gray: np.ndarray) -> np.ndarray:
+    def _coarse(self, picture: np.ndarray) -> np.ndarray:
         import cv2
 
-        small = cv2.resize(gray, (_COARSE, _COARSE), interpolation=cv2.INTER_AREA).astype(np.float32)
+        small = cv2.resize(picture, (_COARSE, _COARSE), interpolation=cv2.INTER_AREA).astype(np.float32)
         return cv2.GaussianBlur(small, (0, 0), _SMOOTH)[self._inside]
 
 
-def _gray(crop: np.ndarray) -> np.ndarray:
+def gray(crop: np.ndarray) -> np.ndarray:
+    """A crop, uint8 [size, size, C], in gray: uint8 [size, size]."""
     import cv2
 
     return cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY) if crop.shape[2] == 3 else np.ascontiguousarray(crop[:, :, 0])

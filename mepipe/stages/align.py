@@ -1,4 +1,4 @@
-"""Face alignment: one crop per clip, every frame brought rigidly onto the onset."""
+"""Face alignment: one crop per clip, the head in every frame brought onto where it was at the onset."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ class AlignParams(Params):
 
     size: int = Field(224, ge=64, le=1024, description="Width and height of the crop, pixels.")
     margin: float = Field(0.05, ge=0, le=1, description="Room around the face, as a share of its size.")
-    stabilise: bool = Field(True, description="Undo rigid head motion against the onset frame.")
+    stabilise: bool = Field(True, description="Undo the head's shift, rotation and change of size.")
+    reference: Literal["onset", "windows"] = Field(
+        "onset", description="What the head is measured against; windows: for long clips in which it turns."
+    )
     min_face: int = Field(40, ge=16, description="Faces narrower than this in the recording are refused, pixels.")
     landmarker: Literal["facemesh", "face-landmarker"] = Field(
         "facemesh", description="facemesh: in mediapipe 0.10; face-landmarker: by weights, mediapipe 1 too."
@@ -41,7 +44,7 @@ def _landmarker(name: str) -> Landmarker:
 
 
 def compute(source: Source, params: AlignParams) -> Clip:
-    """Crop the face once per clip and undo rigid head motion against the onset frame."""
+    """Crop the face once per clip and hold the head where it was at the onset."""
     from mepipe.ops.align import align
 
     aligned = align(
@@ -50,6 +53,7 @@ def compute(source: Source, params: AlignParams) -> Clip:
         size=params.size,
         margin=params.margin,
         stabilise=params.stabilise,
+        reference=params.reference,
         min_face=params.min_face,
     )
     return Clip(
@@ -83,7 +87,7 @@ def _timeline(params: AlignParams, annotation: Annotation, position: np.ndarray)
 
 STAGE = Stage(
     name="align",
-    version=1,
+    version=2,
     params=AlignParams,
     inputs=("source",),
     output=lambda params: Output(

@@ -75,7 +75,7 @@ def _timeline(params: FlowParams, annotation: Annotation, position: np.ndarray) 
 
 STAGE = Stage(
     name="flow",
-    version=2,
+    version=3,
     params=FlowParams,
     inputs=("clip",),
     output=lambda params: Output(

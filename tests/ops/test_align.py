@@ -17,7 +17,7 @@ from mepipe.errors import SampleError
 from mepipe.ops._crop import crop_matrix
 from mepipe.ops.align import Aligned, align
 from mepipe.ops.landmarks import FACE_OVAL, LEFT_EYE, RIGHT_EYE, Landmarker, face_width
-from mepipe.ops.stabilise import Stabiliser, apply, compose, fit_rigid, invert
+from mepipe.ops.stabilise import Stabiliser, apply, compose, fit_similarity, invert
 
 # Landmark, direction (x right, y down) and width (fraction of the face's) of what an action unit moves.
 ACTION_UNITS = {
@@ -124,6 +124,16 @@ def test_large_slow_motion_is_followed(mesh: Landmarker, portrait: np.ndarray, l
     assert error(aligned, motions, landmarks).max() < 0.05  # ends 17 px and 7 degrees from the onset
     assert aligned.left.max() < 0.1  # it came to rest
     assert aligned.inliers.min() > 0.9
+
+
+def test_a_head_that_comes_nearer_is_held(mesh: Landmarker, portrait: np.ndarray, landmarks: np.ndarray) -> None:
+    centre = landmarks.mean(axis=0)
+    growth = [0, 0.0005, 0.003, -0.008, 0.02]
+    nearer = [np.column_stack([(1 + g) * np.eye(2), -g * centre]) for g in growth]
+    motions = [compose(head, near) for head, near in zip(head_motion(5, centre, seed=2), nearer, strict=True)]
+    aligned = align(clip(portrait, landmarks, motions), mesh)
+    # As little as .05 % is not believed: .0005 of 70 px (rms of the landmarks about their middle).
+    assert error(aligned, motions, landmarks).max() < 0.05
 
 
 def test_aligned_frames_of_a_moving_head_look_like_the_onset(
@@ -239,22 +249,37 @@ def test_a_hidden_mouth_does_not_disturb_the_rest(
 
 @given(
     angle=st.floats(-0.5, 0.5),
+    growth=st.sampled_from([-0.01, -0.004, 0.0, 0.004, 0.01]),
     x=st.floats(-3, 3),
     y=st.floats(-3, 3),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_the_fit_ignores_what_moves_on_its_own(angle: float, x: float, y: float, seed: int) -> None:
+def test_the_fit_ignores_what_moves_on_its_own(angle: float, growth: float, x: float, y: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     points = rng.uniform(20, 200, (200, 2))
-    truth = rigid(angle, (x, y), np.array([112.0, 112.0]))
+    centre = np.array([112.0, 112.0])
+    nearer = np.column_stack([(1 + growth) * np.eye(2), -growth * centre])
+    truth = compose(rigid(angle, (x, y), centre), nearer)
     moved = apply(truth, points) + rng.normal(0, 0.05, points.shape)
     upper = np.argsort(points[:, 1])[:60]
     moved[upper] += (0.4, -1.5)  # brows and forehead go up together
-    matrix, distance = fit_rigid(points, moved)
-    np.testing.assert_allclose(matrix[:, :2] @ matrix[:, :2].T, np.eye(2), atol=1e-12)
-    # 140 points good to .05 px: the mean is good to .005, the angle's share at the rim to three times that.
-    np.testing.assert_allclose(apply(matrix, points), apply(truth, points), atol=0.06)
+    matrix, distance = fit_similarity(points, moved, np.ones(200))
+    square = matrix[:, :2] @ matrix[:, :2].T
+    np.testing.assert_allclose(square, square[0, 0] * np.eye(2), atol=1e-12)
+    # 140 points good to .05 px: the mean is good to .005, the angle's and the growth's shares at the rim to three times
+    # that. Of a growth of .004 a sixteenth is not believed: .03 px at the rim.
+    np.testing.assert_allclose(apply(matrix, points), apply(truth, points), atol=0.09)
     assert (np.sort(distance)[-60:] > 1).all()
+
+
+def test_points_that_are_not_trusted_do_not_count() -> None:
+    rng = np.random.default_rng(6)
+    points = rng.uniform(20, 200, (200, 2))
+    moved = points.copy()
+    moved[:120] += (0.3, 0.0)  # most of them, but they have been seen to move on their own
+    trust = np.where(np.arange(200) < 120, 0.02, 1.0)
+    matrix, _ = fit_similarity(points, moved, trust)
+    np.testing.assert_allclose(apply(matrix, points), points, atol=0.02)
 
 
 @given(st.lists(st.floats(-2, 2), min_size=12, max_size=12))
@@ -272,47 +297,10 @@ def test_nothing_to_follow_is_no_fit() -> None:
     assert fit.left == np.inf
 
 
-def rest(aligned: Aligned, index: int) -> float:
-    """Rigid motion left between onset and a frame, px rms: Huber fit to dense DIS flow within the face outline."""
-    onset, frame = (f if f.ndim == 2 else f.mean(axis=2).astype(np.uint8) for f in aligned.frames[[0, index]])
-    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(onset, frame, None)
-    mask = cv2.fillPoly(np.zeros(onset.shape, np.uint8), [aligned.landmarks[list(FACE_OVAL)].astype(np.int32)], 1)
-    y, x = np.nonzero(mask)
-    motion = flow[y, x].astype(np.float64)
-    arms = np.column_stack([x - x.mean(), y - y.mean()])
-    design = np.concatenate(
-        [np.column_stack([np.ones(len(x)), np.zeros(len(x)), -arms[:, 1]]),
-         np.column_stack([np.zeros(len(x)), np.ones(len(x)), arms[:, 0]])]
-    )  # fmt: skip
-    target = motion.T.ravel()
-    weight = np.ones(len(x))
-    for _ in range(30):
-        root = np.sqrt(np.tile(weight, 2))
-        solution = np.linalg.lstsq(design * root[:, None], target * root, rcond=None)[0]
-        distance = np.hypot(*(target - design @ solution).reshape(2, -1))
-        weight = 1 / (1 + (distance / 0.2) ** 2)
-    return float(np.sqrt(((design @ solution) ** 2).reshape(2, -1).sum(axis=0).mean()))
-
-
-@pytest.mark.parametrize(
-    ("name", "onset"),
-    [("grid_woman_long_hair_speaking_25fps.mpg", 0), ("grid_man_dark_skin_moustache_speaking_25fps.mpg", 0),
-     ("pexels_woman_strong_expressions_24fps.mp4", 0), ("pyfeat_face_then_no_face_vfr.mov", 40)],
-)  # fmt: skip
-def test_half_a_second_of_a_real_face_is_held_still(faces: Path, mesh: Landmarker, name: str, onset: int) -> None:
-    aligned = align(open_clip(faces / name, onset, onset + 12), mesh)
-    left = [rest(aligned, index) for index in range(1, 13)]
-    # The goal is 0.15 px: of 49 such stretches 31 keep it, the median is .115. On a still face with noise this estimate
-    # says .01 px; but people speak and heads turn and come nearer (.9 px rms that no affine motion explains), so that
-    # what is rigid in it depends on where one looks: blocks of skin drawn anew change the estimate by .1 px rms.
-    assert np.median(left) < 0.2
-
-
 @pytest.mark.parametrize(
     ("name", "onset", "offset", "message"),
     [
         ("hhoppe_no_face_seaside_loop.mp4", 0, 19, "No face in the onset frame 0"),
-        ("intel_three_people_glasses_beard_12fps.mp4", 0, 10, r"Cannot align in \d of 11|frame 0 is no face"),
         ("intel_woman_head_turns_12fps.avi", 0, 22, "Cannot align in .* of 23 frames"),
         ("pyfeat_face_then_no_face_vfr.mov", 60, 80, r"in \d+ of 21 frames(?s:.*)72, 73"),
         ("pexels_woman_strong_expressions_24fps.mp4", 60, 130, r"Cannot align in \d+ of 71 frames"),
@@ -323,3 +311,15 @@ def test_clips_that_cannot_be_aligned_say_where(
 ) -> None:
     with pytest.raises(SampleError, match=message):
         align(open_clip(faces / name, onset, offset), mesh)
+
+
+def test_a_man_who_walks_up_is_held_as_large_as_at_the_onset(faces: Path, mesh: Landmarker) -> None:
+    clip = open_clip(faces / "intel_three_people_glasses_beard_12fps.mp4", 0, 10)
+    try:
+        aligned = align(clip, mesh)
+    except SampleError as error:
+        assert "frame 0 is no face" in str(error)  # noqa: PT017 - as Face Landmarker finds it
+        return
+    size = np.sqrt(np.linalg.det(aligned.transforms[:, :, :2]))
+    assert 1.2 < size[-1] / size[0] < 1.4, "his face is 39 px wide, then 51, by its mesh"
+    assert aligned.hidden.max() < 0.03

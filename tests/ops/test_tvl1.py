@@ -243,3 +243,19 @@ def test_names_pixels_that_are_not_numbers():
     targets[0, 3, 4] = np.nan
     with pytest.raises(MepipeError, match="1 pixels of the targets are NaN"):
         tvl1.flow(GRAY, targets)
+
+
+def _thin_line(shift: float) -> np.ndarray:
+    """Float32 [16, 64, 64]: a bright line, thin as a rim of glasses, that goes down by so many px over soft skin."""
+    y, x = np.mgrid[:64, :64]
+    skin = 60 + 30 * cv2.GaussianBlur(np.random.default_rng(0).standard_normal((64, 64)), (0, 0), 1.5)
+    line = [130 * np.exp(-0.5 * ((y - (20 + 0.3 * x) - shift * k / 15) / 0.8) ** 2) for k in range(16)]
+    return np.clip(skin + np.stack(line), 0, 255).astype(np.float32)
+
+
+@pytest.mark.parametrize("mode", ["clip", "exact"])
+@pytest.mark.parametrize("shift", [-3.0, -2.0, 2.0, 3.0, 4.0])
+def test_no_pixel_runs_away_where_a_thin_edge_moves_by_more_than_its_width(shift: float, mode: str) -> None:
+    frames = _thin_line(shift)
+    found = tvl1.flow(frames[0], frames[1:], mode=mode)
+    assert np.hypot(found[:, 0], found[:, 1]).max() < 2 * abs(shift)  # 24 to 31 px before pixels were brought back
