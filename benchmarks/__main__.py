@@ -26,7 +26,9 @@ SUBJECTS = (
     "million",
     "executors",
     "folds",
+    "embed_cache",
     "manifest_build",
+    "view",
     "gpu",
 )
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"

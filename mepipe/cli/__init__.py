@@ -18,11 +18,16 @@ COMMANDS = {
     "extract": "Compute the features of a database that are missing.",
     "graph": "Print a recipe's DAG.",
     "status": "Say what is complete, missing, failed.",
+    "qc": "Rank samples by what usually goes wrong with clips.",
     "inspect": "Write one picture that shows a sample's features.",
+    "view": "Serve a local page to look at a store and its runs.",
     "store": "List and verify the store.",
     "weights": "List, add, fetch the named weights of networks.",
     "train": "Train and evaluate a model from the store.",
     "runs": "List, show and compare trainings.",
+    "explain": "Show what the networks of a training look at, and how they arrange samples.",
+    "report": "Write one HTML page about runs; several are compared.",
+    "export-video": "Write a film of a sample: original, magnified, flow.",
     "doctor": "Say what this machine lacks, and how to get it.",
 }
 
@@ -43,7 +48,7 @@ class LazyGroup(click.Group):
             return None
         name = matches[0]
         if name in COMMANDS:
-            command: click.Command = importlib.import_module(f"mepipe.cli.{name}").command
+            command: click.Command = importlib.import_module(f"mepipe.cli.{name.replace('-', '_')}").command
             return command
         return importlib.import_module("mepipe.cli.stage").command(name)
 

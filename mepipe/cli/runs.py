@@ -132,6 +132,7 @@ def _whole(run: Run) -> str:
     lines += [f"  95 % over subjects: {n} {low:.3f} to {high:.3f}" for n, (low, high) in metrics["intervals"].items()]
     lines += [f"  of these, {name}: {_scores(scores)}" for name, scores in metrics.get("datasets", {}).items()]
     lines += [f"  {name}: F1 {s['F1']:.3f} of {s['samples']}" for name, s in metrics["per_class"].items()]
+    lines += [f"{also['what']} ({also['scheme']}): {_scores(also)}" for also in metrics.get("also", {}).values()]
     lines.append(f"oracle ({metrics['oracle']['note']}): {_scores(metrics['oracle'])}")
     lines += [f"picture   {path}" for path in sorted(run.path.glob("*.png"))]
     return "\n".join(lines)

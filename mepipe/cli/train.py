@@ -176,4 +176,9 @@ def _table(job: Job, metrics: dict[str, Any]) -> str:
     lines += [f"{label:<{width}}" + "".join(f"{scores[name]:8.3f}" for name in names) for label, scores in rows]
     per_class = ", ".join(f"{c} {s['F1']:.3f} ({s['samples']})" for c, s in metrics["per_class"].items())
     spans = ", ".join(f"{name} {low:.3f} to {high:.3f}" for name, (low, high) in metrics["intervals"].items())
-    return "\n".join([*lines, f"F1 per class: {per_class}", f"95 % over subjects: {spans}"])
+    beside = [
+        f"{also['what']} ({also['samples']} samples, {also['scheme']}): UF1 {also['UF1']:.3f}, UAR {also['UAR']:.3f}, "
+        f"ACC {also['ACC']:.3f}"
+        for also in metrics.get("also", {}).values()
+    ]
+    return "\n".join([*lines, f"F1 per class: {per_class}", f"95 % over subjects: {spans}", *beside])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -39,6 +39,18 @@ def _not_trained(*asked: Any) -> Any:
 
 
 @dataclass(frozen=True)
+class Also:
+    """Something that a network says beside its logits (`Learner.also`), scored against a label scheme of its own.
+
+    classes: of its scores, in order; the scheme has the same. what: for a person.
+    """
+
+    scheme: str
+    classes: tuple[str, ...]
+    what: str
+
+
+@dataclass(frozen=True)
 class Model:
     """A model that `mepipe train` knows.
 
@@ -51,6 +63,7 @@ class Model:
     scikit-learn that has not been fitted, with predict_proba; inputs are then one array [N, D]. units: it detects
     action units: labels and logits are [B, units], labels float32 0 or 1. aus: it reads what is annotated too: among
     its features, under the name `aus`, each sample's action units as the manifest has them.
+    also: by name, what its network says beside its logits.
     """
 
     name: str
@@ -64,6 +77,7 @@ class Model:
     estimator: Callable[[Any], Any] | None = None
     units: bool = False
     aus: bool = False
+    also: Mapping[str, Also] = field(default_factory=dict)
 
 
 def get(name: str) -> Model:

@@ -23,6 +23,7 @@ from mepipe.models import prompts
 from mepipe.models.configs.hcp_mer import HCPConfig
 from mepipe.models.declare import Feature, Model
 from mepipe.models.learner import Learner, Schedule
+from mepipe.models.similarity import Matrix, between, grouped, whole
 from mepipe.networks import clip
 from mepipe.networks.clip_parts import TextEncoder
 
@@ -130,6 +131,7 @@ class HCPMER(Learner):
         )
         self.adapters = nn.ModuleList(adapter(width, config) for _ in names)
         self.gate = Gate(len(groups)) if len(names) == 2 else None
+        self.branches = names
 
     def features(self, embeddings: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Of each branch: adapted images [B, D], texts [classes, D]."""
@@ -147,6 +149,18 @@ class HCPMER(Learner):
 
     def forward(self, *embeddings: Tensor) -> Tensor:
         return self.fused(self.responses(*self.features(embeddings)))
+
+    def represent(self, *inputs: Tensor) -> Tensor:
+        """The adapted images, each of length 1: texts are compared with their directions."""
+        return torch.cat([F.normalize(image, dim=-1) for image in self.features(inputs)[0]], dim=1)
+
+    def similarity(self, classes: Sequence[str], labels: Tensor, *inputs: Tensor) -> dict[str, Matrix]:
+        """Of each branch: images of each class with the texts of all, and these texts among themselves."""
+        found, every = {}, torch.arange(len(classes), device=labels.device)
+        for name, images, texts in zip(self.branches, *self.features(inputs), strict=True):
+            found[f"{name}: image - text"] = grouped(between(images, texts), labels, every, classes)
+            found[f"{name}: text - text"] = whole(between(texts, texts), classes, classes)
+        return found
 
     def objective(self, inputs: tuple[Tensor, ...], labels: Tensor, progress: float) -> Tensor:
         """Eq. 9."""

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mepipe.models import attending
 from mepipe.models import mer_clip_augment as augment
 from mepipe.models.configs.mer_clip import MerClipConfig
 from mepipe.models.declare import Model, Source
@@ -23,6 +24,7 @@ from mepipe.models.hcp_mer_losses import focal
 from mepipe.models.learner import Learner, Schedule
 from mepipe.models.mer_clip_inputs import Clips, class_tokens, motion, normalised, unit_tokens
 from mepipe.models.mer_clip_losses import alignment_weight, contrastive
+from mepipe.models.similarity import Matrix, between, grouped, of_pairs
 from mepipe.networks import clip
 from mepipe.networks.clip_parts import TextEncoder
 from mepipe.networks.mer_clip import EMBEDDING, MerClipHead, MerClipVision
@@ -93,6 +95,52 @@ class MerClip(Learner):
     def forward(self, frames: Tensor, *tokens: Tensor) -> Tensor:
         return self.encode(normalised(frames))[1]
 
+    def represent(self, *inputs: Tensor) -> Tensor:
+        """What the head judges: of the transformer's blocks, side by side, the first token, normed."""
+        tokens = self._seen_tokens(inputs[0])
+        return self.cls_head.firsts(tokens).flatten(1) if isinstance(self.cls_head, MerClipHead) else tokens[:, 0]
+
+    def _seen_tokens(self, frames: Tensor) -> Tensor:
+        frames = normalised(frames)
+        tokens: Tensor = self.vision_encoder((motion(frames) if self.config.motion else frames).transpose(1, 2))[1]
+        return tokens
+
+    def seen(self, *inputs: Tensor) -> Tensor:
+        """Every second frame: two are one step of what attention and evidence are of."""
+        return inputs[0][:, ::2] / 255
+
+    def attention(self, *inputs: Tensor) -> dict[str, Tensor]:
+        """Of the fused feature, in the head's last block, to the patches of all steps."""
+        if not isinstance(self.cls_head, MerClipHead):
+            return {}
+        tokens = self._seen_tokens(inputs[0])
+        for block in self.cls_head.blocks[:-1]:
+            tokens = block(tokens)
+        places = attending.of_head(self.cls_head.blocks[-1], tokens)[:, 0, 1:]
+        return {"fused feature": attending.square(places.unflatten(1, (inputs[0].shape[1] // 2, -1)))}
+
+    def evidence(self) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
+        """The video encoder's last block (figure 6), all steps of time."""
+
+        def volume(out: Tensor) -> Tensor:
+            return attending.maps(out[:, :, 1:]).transpose(1, 2)
+
+        return self.vision_encoder.transformer.resblocks[-1], volume
+
+    def similarity(self, classes: Sequence[str], labels: Tensor, *inputs: Tensor) -> dict[str, Matrix]:
+        """Clips of each class with the texts of each: in the first sentence, of the samples' own units."""
+        embedding = self.encode(normalised(inputs[0]))[0]
+        found = {"clip - clip": of_pairs(embedding, labels, classes)}
+        if self.texts is None:
+            return found
+        tokens = inputs[1][:, 0] if self.names is None else self.names[labels.cpu()][:, 0].to(labels.device)
+        known = tokens.any(dim=1)
+        if known.any():
+            texts = self.texts(tokens[known])
+            found["clip - text"] = grouped(between(embedding, texts), labels, labels[known], classes)
+            found["text - text"] = of_pairs(texts, labels[known], classes)
+        return found
+
     def changed(self, frames: Tensor) -> Tensor:
         """Frames as training sees them: each clip's appearance changed, normalised, mixed with another's face."""
         return augment.face_mix(normalised(augment.each(self.appearance, frames)), self.config.facemix, self.config.mix)
@@ -150,6 +198,9 @@ def schedule(config: MerClipConfig) -> Schedule:
         weight_decay=config.weight_decay,
         warmup=config.warmup,
         cosine=True,
+        floor=config.floor,
+        clip_norm=config.clip_norm,
+        decay_all=config.decay_all,
     )
 
 

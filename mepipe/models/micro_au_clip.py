@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -20,12 +21,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mepipe.errors import MepipeError
+from mepipe.models import attending, prompts
 from mepipe.models import micro_au_clip_losses as losses
 from mepipe.models import micro_au_clip_parts as parts
-from mepipe.models import prompts
 from mepipe.models.configs.micro_au_clip import MicroAUConfig
-from mepipe.models.declare import Feature, Model
+from mepipe.models.declare import Also, Feature, Model
 from mepipe.models.learner import Learner, Schedule
+from mepipe.models.micro_au_clip_emotions import CATEGORIES, nearness
+from mepipe.models.similarity import Matrix, between, grouped, of_pairs, whole
 from mepipe.networks import clip
 from mepipe.networks.clip_image import SIZES, ImageEncoder, image_encoder
 from mepipe.networks.clip_parts import TextEncoder
@@ -134,29 +137,50 @@ class MicroAUCLIP(Learner):
         known = set(map(id, [*self.image.parameters(), *self.text.parameters()]))
         return [(encoders, 1.0), ([p for p in self.parameters() if id(p) not in known], self.config.faster)]
 
+    def represent(self, *inputs: Tensor) -> Tensor:
+        return self.features(*inputs)[0]
+
+    def attention(self, *inputs: Tensor) -> dict[str, Tensor]:
+        """Of the class token, in the last layer, to patches; and of each unit to the patches of its region (eq. 2)."""
+        entered = self.image.blocks[:-1](inputs[0])
+        rows = attending.of_clip(self.image.blocks[-1], entered)
+        found = {"class token": attending.square(rows[:, 0, 1:])}
+        if self.config.local and self.config.pool == "attention":
+            of_landmarks = _picked(self.image(inputs[0])[:, 1:], inputs[1])
+            for unit, pool, region in zip(self.units, self.pools, self.regions, strict=True):
+                weights = cast(parts.PatchAttention, pool).weights(of_landmarks[:, list(region)])
+                places = torch.zeros_like(rows[:, 0, 1:])  # landmarks in one patch add up
+                places.scatter_add_(1, inputs[1][:, list(region)].long(), weights[..., 0])
+                found[f"AU{unit}, its landmarks"] = attending.square(places)
+        return found
+
+    def evidence(self) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
+        """The tokens that units take theirs from."""
+        return self.image, lambda out: attending.maps(out[:, 1:])
+
+    def similarity(self, classes: Sequence[str], labels: Tensor, *inputs: Tensor) -> dict[str, Matrix]:
+        """Units' features with their own two texts; of units among themselves, sample by sample; and of each unit, of
+        samples with and without it (figure 6)."""
+        features, texts = self.features(*inputs)[0], self.written()
+        cosines = F.cosine_similarity(features[:, :, None], texts[None], dim=-1)  # [B, A, 2]
+        names = [f"{name}{sign}" for name in classes for sign in ("-", "+")]
+        rows = (2 * torch.arange(len(classes), device=labels.device) + labels.long()).flatten()
+        both = torch.arange(2, device=labels.device)
+        return {
+            "unit - text": grouped(cosines.flatten(0, 1), rows, both, names, ("not active", "active")),
+            "unit - unit": whole(between(features, features), classes, classes),
+            **{
+                f"{name}: samples": of_pairs(features[:, n], labels[:, n], ("without", "with"))
+                for n, name in enumerate(classes)
+            },
+        }
+
+    def also(self, *inputs: Tensor) -> dict[str, Tensor]:
+        return {"emotions": self.emotions(*inputs)}
+
     def emotions(self, *inputs: Tensor) -> Tensor:
         """How near each sample is to each of `CATEGORIES`, recognised without emotion labels (eq. 13): [B, 3]."""
         return nearness(self.features(*inputs)[0], self.written(), self.units)
-
-
-CATEGORIES = ("negative", "positive", "surprise")
-
-
-def nearness(features: Tensor, texts: Tensor, units: Sequence[int]) -> Tensor:
-    """Eq. 13: for each of `CATEGORIES`, the greatest sum of cosines over its combinations of units, [B, 3].
-
-    features: of units [B, A, D]; texts: of each unit not active and active [A, 2, D]. A label text says of every unit
-    whether a combination of `prompts.emotion_units` has it. A category without combinations of these units is at -inf.
-    """
-    cosines = F.cosine_similarity(features[:, :, None], texts[None], dim=-1)  # [B, A, 2]
-    table = prompts.emotion_units(units)
-    found = cosines.new_full((len(features), len(CATEGORIES)), -torch.inf)
-    for column, category in enumerate(CATEGORIES):
-        for active in table[category]:
-            said = torch.tensor([int(unit in active) for unit in units], device=cosines.device)
-            total = cosines[:, torch.arange(len(units), device=cosines.device), said].sum(dim=1)
-            found[:, column] = torch.maximum(found[:, column], total)
-    return found
 
 
 def _picked(tokens: Tensor, places: Tensor) -> Tensor:
@@ -211,4 +235,5 @@ MODEL = Model(
     weights=lambda config: (config.backbone,) if config.pretrained else (),
     texts=("micro_au_clip",),
     units=True,
+    also={"emotions": Also("cde-3", CATEGORIES, "emotions, recognised without labels of them (eq. 13)")},
 )

@@ -61,8 +61,12 @@ class PatchAttention(nn.Module):
         super().__init__()
         self.score = perceptron(width, hidden, 1)
 
+    def weights(self, tokens: Tensor) -> Tensor:
+        """The share of each token: [B, J, 1], sum 1."""
+        return self.score(tokens).softmax(dim=1)
+
     def forward(self, tokens: Tensor) -> Tensor:
-        return (self.score(tokens).softmax(dim=1) * tokens).sum(dim=1)
+        return (self.weights(tokens) * tokens).sum(dim=1)
 
 
 class Pool(nn.Module):

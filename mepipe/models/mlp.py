@@ -30,6 +30,9 @@ class MLP(Learner):
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(self.standardise(x))
 
+    def represent(self, *inputs: Tensor) -> Tensor:
+        return self.layers[:-1](self.standardise(inputs[0]))
+
 
 def inputs(config: MLPConfig, read: Mapping[str, Feature], samples: Sequence[str]) -> tuple[Tensor]:
     """Pooled flow, float32 [N, 6 grid^2]."""

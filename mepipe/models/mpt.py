@@ -19,7 +19,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from mepipe.errors import MepipeError
-from mepipe.models import backbones
+from mepipe.models import attending, backbones
 from mepipe.models.configs.mpt import MPTConfig
 from mepipe.models.declare import Feature, Model
 from mepipe.models.learner import Learner, Schedule
@@ -37,7 +37,7 @@ class MPT(Learner):
 
     def __init__(self, backbone: VisionTransformer, classes: int, config: MPTConfig) -> None:
         super().__init__()
-        self.backbone = backbone.requires_grad_(not config.freeze)
+        self.config, self.backbone = config, backbone.requires_grad_(not config.freeze)
         width, patches = backbone.embed_dim, backbone.patch_embed
         for block in backbone.blocks if config.adapter != "none" else ():
             adapter = (
@@ -55,7 +55,8 @@ class MPT(Learner):
             self.vectors = LearnedPrompts(config.prompts, layers, width, patches.patch_size[0])
         self.head = nn.Linear(width, classes)
 
-    def forward(self, image: Tensor, motion: Tensor | None = None) -> Tensor:
+    def tokens(self, image: Tensor, motion: Tensor | None = None) -> Tensor:
+        """Tokens as they enter the last block [B, L, width]."""
         vit = self.backbone
         tokens = vit.norm_pre(vit._pos_embed(vit.patch_embed(image)))
         if self.prompts is not None:
@@ -63,8 +64,32 @@ class MPT(Learner):
         for layer, block in enumerate(vit.blocks):
             if self.vectors is not None:
                 tokens = self.vectors(tokens, layer)
-            tokens = block(tokens)
-        return self.head(vit.norm(tokens)[:, 0])
+            if layer < len(vit.blocks) - 1:
+                tokens = block(tokens)
+        return tokens
+
+    def represent(self, *inputs: Tensor) -> Tensor:
+        vit = self.backbone
+        return vit.norm(vit.blocks[-1](self.tokens(*inputs)))[:, 0]
+
+    def forward(self, image: Tensor, motion: Tensor | None = None) -> Tensor:
+        return self.head(self.represent(image, *(() if motion is None else (motion,))))
+
+    def seen(self, *inputs: Tensor) -> Tensor:
+        chosen = backbones.backbone(self.config.backbone)
+        mean, std = (inputs[0].new_tensor(values).view(3, 1, 1) for values in (chosen.mean, chosen.std))
+        return (inputs[0] * std + mean).clamp(0, 1)
+
+    def attention(self, *inputs: Tensor) -> dict[str, Tensor]:
+        """Of the class token, in the last block, to patches; prompts take the rest."""
+        places = self.backbone.patch_embed.num_patches
+        weights = attending.of_timm(self.backbone.blocks[-1], self.tokens(*inputs))
+        return {"class token": attending.square(weights[:, 0, 1 : 1 + places])}
+
+    def evidence(self) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
+        """What enters the last block's attention: behind it patches reach nothing, the class token is judged alone."""
+        places = self.backbone.patch_embed.num_patches
+        return cast(nn.Module, self.backbone.blocks[-1].norm1), lambda out: attending.maps(out[:, 1 : 1 + places])
 
 
 def tunable(model: nn.Module) -> int:

@@ -117,6 +117,17 @@ class RaICL(Learner):
     def forward(self, three: Tensor) -> Tensor:
         return self.online.logits(self.online.trunk(three[:, 0] / self.scale))
 
+    def represent(self, *inputs: Tensor) -> Tensor:
+        return self.online.trunk(inputs[0][:, 0] / self.scale).mean(dim=(2, 3))
+
+    def seen(self, *inputs: Tensor) -> Tensor:
+        """Flow of the instance that is recognised by."""
+        return inputs[0][:, 0, :2] / (FACE / self.config.size)
+
+    def evidence(self) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
+        """The last feature map, of which Grad-CAM is class activation mapping (eq. 5), less what speaks against."""
+        return self.online.trunk, lambda out: out
+
     def objective(self, inputs: tuple[Tensor, ...], labels: Tensor, progress: float) -> Tensor:
         """Eq. 15."""
         config = self.config

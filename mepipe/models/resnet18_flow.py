@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from mepipe.models import maps
 from mepipe.models.configs.resnet18_flow import ResNetConfig
@@ -28,6 +28,18 @@ class ResNet18(Learner):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.network(self.standardise(x))
+
+    def represent(self, *inputs: Tensor) -> Tensor:
+        net, x = self.network, self.standardise(inputs[0])
+        x = net.maxpool(net.relu(net.bn1(net.conv1(x))))
+        return net.avgpool(net.layer4(net.layer3(net.layer2(net.layer1(x))))).flatten(1)
+
+    def seen(self, *inputs: Tensor) -> Tensor:
+        """The flow, in pixels of the map."""
+        return inputs[0][:, :2] / (maps.FACE / inputs[0].shape[-1])
+
+    def evidence(self) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
+        return self.network.layer4, lambda out: out
 
 
 def inputs(config: ResNetConfig, read: Mapping[str, Feature], samples: Sequence[str]) -> tuple[Tensor]:

@@ -38,10 +38,21 @@ class STSTNet(Learner):
     def fit(self, batches: Iterable[tuple[Tensor, ...]]) -> None:
         self.standardise.fit(batch[0] for batch in batches)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.standardise(x)
+    def represent(self, *inputs: Tensor) -> Tensor:
+        x = self.standardise(inputs[0])
         joined = torch.cat([stream(x) for stream in self.streams], dim=1)
-        return self.head(self.pool(joined).flatten(1))
+        return self.pool(joined).flatten(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.represent(x))
+
+    def seen(self, *inputs: Tensor) -> Tensor:
+        """The flow, in pixels of the map."""
+        return inputs[0][:, :2] / (maps.FACE / inputs[0].shape[-1])
+
+    def evidence(self) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
+        """Its last layer reads places too, of which Grad-CAM's mean over places knows nothing: some maps are empty."""
+        return self.pool, lambda out: out
 
 
 def _stream(filters: int, config: STSTNetConfig) -> nn.Sequential:

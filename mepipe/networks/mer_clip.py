@@ -132,13 +132,17 @@ class MerClipHead(nn.Module):
         """This network's part of a whole MER-CLIP's checkpoint."""
         return _part(state, "cls_head.")
 
-    def per_block(self, tokens: Tensor) -> Tensor:
-        """The scores after each block: [B, blocks, classes]."""
-        firsts = []
+    def firsts(self, tokens: Tensor) -> Tensor:
+        """The first token after each block, normed: [B, blocks, width]."""
+        found = []
         for block in self.blocks:
             tokens = block(tokens)
-            firsts.append(tokens[:, 0])
-        return self.fc_cls(self.drop(self.norm(torch.stack(firsts, dim=1))))
+            found.append(tokens[:, 0])
+        return self.norm(torch.stack(found, dim=1))
+
+    def per_block(self, tokens: Tensor) -> Tensor:
+        """The scores after each block: [B, blocks, classes]."""
+        return self.fc_cls(self.drop(self.firsts(tokens)))
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.per_block(tokens).mean(dim=1)

@@ -143,7 +143,7 @@ def _bring_back(flow: np.ndarray) -> None:
     """Pixels that ran away, in place."""
     for plane in flow:
         inside = plane[1:-1, 1:-1]
-        # First asked of the mean of 9, which takes a tenth of the time: a bump's top is three times as far from the median.
+        # First asked of the mean of 9, which takes a tenth of the time: a bump's top is a third as far from it.
         if cv2.norm(inside, cv2.blur(inside, (3, 3)), cv2.NORM_INF) > RUNAWAY / 3:
             median = plane.copy()
             median5(median)

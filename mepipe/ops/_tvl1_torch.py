@@ -20,8 +20,8 @@ from torch import Tensor
 from mepipe.ops._torch import computing, separable, upload
 from mepipe.ops.tvl1 import RUNAWAY, SETTLED, SMALLEST, Preset
 
-# Pixels of a batch, all pairs together: 64 pairs of 224 x 224. The working memory is 75 planes of float32 for each pair,
-# for the median: .96 GB, however long the clip.
+# Pixels of a batch, all pairs together: 64 pairs of 224 x 224. The working memory is 75 planes of float32 for each
+# pair, for the median: .96 GB, however long the clip.
 BATCH = 64 * 224 * 224
 # Iterations between two questions whether any pair still moves.
 PATIENCE = 5

@@ -29,8 +29,8 @@ from mepipe.errors import MepipeError
 SMALLEST = 16  # pixels: OpenCV's pyramid stops here too
 # A warp that moves the flow by less than this (pixels, root mean square) need not be followed by another.
 SETTLED = 0.06
-# Without a median filter, a pixel whose flow lies further from its neighbours' median (pixels) after a warp is put there:
-# of a thin edge that moves by more than its width, each warp looks up something else, and some pixels run away.
+# Without a median filter, a pixel whose flow lies further from its neighbours' median (pixels) after a warp is put
+# there: of a thin edge that moves by more than its width, each warp looks up something else, and some pixels run away.
 RUNAWAY = 1.5
 MODES = ("exact", "clip")
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from mepipe.errors import MepipeError
 from mepipe.models.declare import Source
 from mepipe.models.learner import Learner, Schedule
+from mepipe.train import also
 from mepipe.train.protocols import Fold
 
 
@@ -102,8 +103,8 @@ def reproducible(seed: int, device: torch.device) -> Iterator[None]:
 def record(fold: Fold, seed: int, samples: Samples, losses: list[float], scores: list[Tensor]) -> dict[str, Any]:
     """What is kept of a fold, as JSON; scores: probabilities [test, classes] after each epoch, the last is reported.
 
-    The keys: fold, seed, train, test (ids), labels (of test), losses (mean training loss per epoch), predicted (label
-    per epoch and test sample; of action units a list), probabilities (one list per test sample).
+    fold, seed, train, test (ids), labels (of test), losses (mean training loss per epoch), probabilities (one list per
+    test sample), predicted (label per epoch and test sample; of action units a list); besides, what `also.said` gives.
     """
     return {
         "fold": fold.name,
@@ -138,9 +139,8 @@ def train_fold(
 ) -> dict[str, Any]:
     """Train one fold from scratch and test it after each epoch; returns its `record`.
 
-    `build` makes the network, on the CPU, from torch's generator. The test samples steer nothing: the number of epochs
-    is fixed, or decided by held-out subjects of the training side. keep: is given the trained network. MepipeError when
-    the loss stops being a number.
+    `build` makes the network, on the CPU, from torch's generator. Test samples steer nothing: epochs are fixed, or held
+    out training subjects decide. keep: is given the trained network. MepipeError when the loss stops being a number.
     """
     seed = fold_seed(how.seed, fold.name)
     train, held = _hold_out(fold, samples, how.stopping)
@@ -154,7 +154,6 @@ def train_fold(
         objective = torch.compile(learner.objective) if how.compiled else learner.objective
         watch = _Watch(how.stopping) if how.stopping else None
         for epoch in range(how.schedule.epochs):
-            how.schedule.set_rate(optimiser, epoch)
             order = train[torch.randperm(len(train))]
             losses.append(_epoch(learner, objective, optimiser, samples, order, how, epoch))
             if losses[-1] != losses[-1]:
@@ -171,7 +170,8 @@ def train_fold(
             learner.load_state_dict(watch.state)
             losses, scores = losses[: watch.epoch + 1], scores[: watch.epoch + 1]
         keep(learner)
-    return record(fold, seed, samples, losses, scores)
+        said = also.said(learner, samples, test, how)
+    return record(fold, seed, samples, losses, scores) | said
 
 
 class _Watch:
@@ -217,14 +217,15 @@ def _epoch(
     learner.train()
     total = torch.zeros((), device=how.device)
     progress = epoch / how.schedule.epochs
-    for rows in order.split(how.schedule.batch):
+    for n, rows in enumerate(batches := order.split(how.schedule.batch)):
+        how.schedule.set_rate(optimiser, epoch, n / len(batches))
         optimiser.zero_grad()
         for part in rows.tensor_split(min(how.schedule.accumulate, len(rows))):
             with _precision(how):
                 loss = objective(samples.batch(part, how.device), samples.labels[part].to(how.device), progress)
             (loss * (len(part) / len(rows))).backward()
             total += loss.detach() * len(part)
-        optimiser.step()
+        how.schedule.step(optimiser)
         learner.after_step()
     return float(total) / len(order)
 

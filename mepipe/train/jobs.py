@@ -191,4 +191,4 @@ def run(
     records = [found for found in there.values() if found is not None]
     reported = results.HELD if job.how.stopping else results.LAST
     title = f"{job.model.name} ({job.config['configuration']}), {'+'.join(job.selection.datasets)}"
-    return results.finish(folder, records, job.selection, title, job.weights, reported)
+    return results.finish(folder, records, job.selection, title, job.weights, reported, job.model.also)

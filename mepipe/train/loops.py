@@ -51,6 +51,7 @@ def train(job: Job, folds: Sequence[Fold], folder: Path, processes: int | None, 
 def stackable(learner: Learner, how: How) -> bool:
     """Whether folds are better trained as one. Convolutions are as slow stacked on a CPU as one by one."""
     plain = how.stopping is None and how.schedule.accumulate == 1 and not how.bf16 and not how.compiled
+    plain = plain and not (how.schedule.clip_norm or how.schedule.floor)  # of one network's gradients and steps
     convolves = any(isinstance(module, nn.Conv2d | nn.Conv3d) for module in learner.modules())
     return learner.stackable and plain and (how.device.type == "cuda" or not convolves)
 

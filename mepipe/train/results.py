@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mepipe.store import files
-from mepipe.train import metrics
+from mepipe.train import also, metrics
 from mepipe.train.composites import database
 from mepipe.train.runfolder import to_json
 
 if TYPE_CHECKING:
+    from mepipe.models.declare import Also
     from mepipe.train.selection import Selection
 
 ORACLE = "selected on test data"
@@ -53,14 +54,20 @@ class Pooled:
 
 
 def finish(
-    folder: Path, records: Records, selection: Selection, title: str, weights: str, reported: str = LAST
+    folder: Path,
+    records: Records,
+    selection: Selection,
+    title: str,
+    weights: str,
+    reported: str = LAST,
+    declared: Mapping[str, Also] | None = None,
 ) -> dict[str, Any]:
     """Pool the folds: predictions.csv, metrics.json and the pictures; returns the metrics.
 
     Reported is each record's last epoch: the last there was, or one that held-out subjects chose (`reported` says
     which). `oracle` is, per fold, the first of the epochs with most correct test predictions. Pooled over datasets,
     each has its own scores too (`datasets`), of the same predictions. title: what was trained, weights: what it began
-    with, beside every number that is shown.
+    with, beside every number that is shown. declared: what the model says besides, scored as `also`.
     """
     score = partial(metrics.score_units if selection.units else metrics.score, classes=selection.classes)
     intervals = metrics.intervals_units if selection.units else metrics.intervals
@@ -78,6 +85,8 @@ def finish(
     }
     if len(selection.datasets) > 1:
         result["datasets"] = {d: score(*pooled.of_dataset(d)) for d in selection.datasets}
+    if beside := also.scored(records, declared or {}, selection):
+        result["also"] = beside
     files.write(folder / "predictions.csv", _predictions(records, selection).encode())
     files.write(folder / "metrics.json", to_json(result).encode())
     by_epoch = [score(pooled.true, guess)["F1"] for guess in pooled.by_epoch]

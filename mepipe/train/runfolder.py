@@ -86,14 +86,14 @@ def begin(folder: Path, config: Mapping[str, Any], features: Mapping[str, Any]) 
     given = {"config.json": config, "features.json": features, "environment.json": now}
     if (folder / "environment.json").exists():
         then = read_json(folder / "environment.json")
-        differences = [
-            *_differences(read_json(folder / "config.json"), json.loads(to_json(config))),
-            *_differences(read_json(folder / "features.json"), json.loads(to_json(features))),
-            *_differences(then["versions"], now["versions"]),
+        found = [
+            *differences(read_json(folder / "config.json"), json.loads(to_json(config))),
+            *differences(read_json(folder / "features.json"), json.loads(to_json(features))),
+            *differences(then["versions"], now["versions"]),
         ]
-        if differences:
+        if found:
             msg = (
-                f"{folder} was begun otherwise: {'; '.join(differences)}. "
+                f"{folder} was begun otherwise: {'; '.join(found)}. "
                 f"Name another folder with --run, or repeat the command that began this one."
             )
             raise MepipeError(msg)
@@ -103,7 +103,8 @@ def begin(folder: Path, config: Mapping[str, Any], features: Mapping[str, Any]) 
         files.write(folder / name, to_json(content).encode())
 
 
-def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """What two files of run folders say otherwise, for a person."""
     keys = [k for k in sorted({*before, *after}) if before.get(k) != after.get(k)]
     return [f"{k} was {_short(before.get(k))}, is {_short(after.get(k))}" for k in keys]
 
@@ -129,7 +130,26 @@ def write_checkpoint(folder: Path, fold: Fold, learner: nn.Module) -> None:
     frozen = {name for name, p in learner.named_parameters() if not p.requires_grad}
     state = {k: v.detach().cpu().contiguous() for k, v in learner.state_dict().items() if k not in frozen}
     files.make_folder(folder / "checkpoints")
-    files.write(folder / "checkpoints" / f"{quote(fold.name, safe=' ')}.safetensors", save(state))
+    files.write(_checkpoint(folder, fold), save(state))
+
+
+def _checkpoint(folder: Path, fold: Fold) -> Path:
+    return folder / "checkpoints" / f"{quote(fold.name, safe=' ')}.safetensors"
+
+
+def read_checkpoint(folder: Path, fold: Fold, learner: nn.Module) -> None:
+    """Fill in what `write_checkpoint` kept: all of it, and nothing else. MepipeError where it does not fit."""
+    from safetensors.torch import load_file
+
+    path, frozen = _checkpoint(folder, fold), {n for n, p in learner.named_parameters() if not p.requires_grad}
+    try:
+        missing, unexpected = learner.load_state_dict(load_file(path), strict=False)
+        if wrong := sorted({*unexpected, *missing} - frozen):
+            raise ValueError(", ".join(wrong))
+    except Exception as error:  # torch and safetensors each raise what they like
+        why = " ".join(str(error).split())[:200]
+        msg = f"{path}: not what training left of fold {fold.name} ({type(error).__name__}: {why}). Train it again."
+        raise MepipeError(msg) from error
 
 
 def read_fold(folder: Path, fold: Fold, seed: int) -> dict[str, Any] | None:

@@ -18,6 +18,7 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from mepipe.errors import MepipeError
 from mepipe.models.learner import Learner
+from mepipe.train import also
 from mepipe.train.folds import How, Samples, chances, fold_seed, record, reproducible
 from mepipe.train.protocols import Fold
 
@@ -89,6 +90,10 @@ def _train(
     for k, (fold, learner) in enumerate(zip(group, learners, strict=True)):
         learner.load_state_dict({name: value[k].detach() for name, value in {**params, **buffers}.items()})
         keep(fold, learner)
+    said = [
+        also.said(learner.to(how.device), samples, samples.rows(fold.test), how)
+        for fold, learner in zip(group, learners, strict=True)
+    ]
     return [
         record(
             fold,
@@ -97,6 +102,7 @@ def _train(
             [float(loss[k]) for loss in losses],
             [score[k, : len(fold.test)] for score in scores],
         )
+        | said[k]
         for k, fold in enumerate(group)
     ]
 

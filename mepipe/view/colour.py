@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.colors import hsv_to_rgb
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes  # a second of imports that a page without figures can do without
 
 
 def flow_colours(flow: np.ndarray, scale: float) -> np.ndarray:
@@ -12,10 +15,14 @@ def flow_colours(flow: np.ndarray, scale: float) -> np.ndarray:
 
     Right is red, down yellow-green, left cyan, up violet, as hue runs with the angle in the picture.
     """
-    u, v = flow.astype(np.float64)
-    hue = np.arctan2(v, u) / (2 * np.pi) % 1.0
-    saturation = np.clip(np.hypot(u, v) / scale, 0, 1)
-    return hsv_to_rgb(np.stack([hue, saturation, np.ones_like(hue)], axis=-1))
+    u, v = flow.astype(np.float32)
+    sixth = np.arctan2(v, u) * np.float32(3 / np.pi)  # -3..3 around the circle
+    saturation = np.minimum(np.hypot(u, v) / np.float32(scale), 1)
+    colours = np.empty((*u.shape, 3), np.float32)
+    for channel, start in enumerate((0, 4, 2)):  # HSV of value 1: each colour falls off 60 degrees from its own hue
+        away = np.abs((sixth + start) % 6 - 3)
+        colours[..., channel] = 1 - saturation * (1 - np.clip(away - 1, 0, 1))
+    return colours
 
 
 def draw_wheel(axes: Axes, scale: float) -> None:

@@ -75,7 +75,7 @@ class Panel:
         return _bytes(_strain_colours(values, scale, self.signed))
 
     def key(self, scale: float, size: int = 96) -> np.ndarray:
-        """The colours without the numbers, uint8 [H, W, 3]: a disc of radius `scale`, or a bar from 0, or -`scale`, on."""
+        """The colours without the numbers, uint8 [H, W, 3]: a disc of radius `scale`, or a bar from 0 or -`scale`."""
         if self.kind == "flow":
             grid = np.linspace(-scale, scale, size)
             u, v = np.meshgrid(grid, grid)

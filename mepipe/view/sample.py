@@ -5,16 +5,18 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from mepipe.errors import MepipeError
 from mepipe.store.feature import Feature
 from mepipe.view.colour import draw_wheel, flow_colours, robust_scale
 from mepipe.view.look import LEAST_FLOW, LEAST_STRAIN
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MARKS = {"onset": "#0072b2", "apex": "#d55e00", "offset": "#009e73"}  # Okabe and Ito: told apart by every eye
 
@@ -151,6 +153,8 @@ def _caption(view: View) -> str:
 
 def one(view: View, dataset: str) -> Figure:
     """One sample: onset, apex, offset; flow, strain, magnified apex, rank-pooled picture; motion over time."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(12, 9.2), layout="constrained")
     figure.suptitle(f"{dataset} / {view.sample}   {_caption(view)}", fontsize=12)
     grid = figure.add_gridspec(3, 4, height_ratios=[1, 1, 0.72])
@@ -183,6 +187,8 @@ def _facts(view: View) -> str:
 
 def sheet(views: Sequence[View], dataset: str) -> Figure:
     """A contact sheet: one row per sample, the panels of `one` as columns, motion over time last."""
+    from matplotlib.figure import Figure
+
     columns = len(PANELS) + 1
     figure = Figure(figsize=(1.75 * columns, 1.85 * len(views) + 0.5), layout="constrained")
     figure.suptitle(f"{dataset}: {len(views)} samples; each flow and strain has its own scale", fontsize=11)

@@ -1,9 +1,9 @@
 """MER-CLIP (paper: Liu et al. 2025, arXiv 2505.05937): its parameters, and the rows of its tables by name.
 
 `paper` is what the paper says. `published-code` is the official code (Liusff/MER-CLIP, commit 31037e96) where that
-differs: the rate that training really has, ViCLIP's text encoder, a temperature that is learned, AugMix and jitter of
-every clip, no flip, and the whole of a frame. What of it is not here: gradients cut to a norm of 20; no weight decay of
-norms and biases; the rate from and to a tenth of its peak, step by step; AugMix operations stronger than their level; a
+differs: the rate that training really has, from and to a tenth of its peak, step by step; gradients cut to a norm of
+20; no weight decay of norms and biases; ViCLIP's text encoder, a temperature that is learned, AugMix and jitter of
+every clip, no flip, and the whole of a frame. What of it is not here: AugMix operations stronger than their level; a
 clip as its own partner in LocalStaticFaceMix; a sampler that it names and does not define; and what its training on
 CASME II, SAMM and CAS(ME)^3 begins with, a MER-CLIP trained on DFME that is not published.
 """
@@ -25,7 +25,10 @@ class MerClipConfig(Config):
     batch: int = Field(16, ge=1, description="Clips in a batch; the others' texts are the negatives of eq. 10.")
     lr: float = Field(5e-5, gt=0, description="Learning rate of AdamW after the warm-up; it falls along a cosine.")
     warmup: int = Field(5, ge=0, description="Epochs in which the rate rises.")
+    floor: float = Field(0.0, ge=0, lt=1, description="Share of the rate that it rises from and falls to, by steps.")
+    clip_norm: float = Field(0.0, ge=0, description="What the norm of gradients is cut to; 0: they are not.")
     weight_decay: float = Field(0.05, ge=0, description="Weight decay of AdamW.")
+    decay_all: bool = Field(True, description="Weight decay of norms and biases too.")
     backbone: Literal["uniformerv2-ssv2-16", "uniformerv2-ssv2-32", "clip-vit-b16", "tiny"] = Field(
         "uniformerv2-ssv2-16", description="What the video encoder begins with; tiny, for trying out."
     )
@@ -67,6 +70,9 @@ _BASE: dict[str, object] = {"facemix": 0.0, "augmix": 0.0}
 _PUBLISHED: dict[str, object] = {
     # 5e-5 for batches of 128 all in all, which the program scales to the 16 that there are
     "lr": 5e-5 * 16 / 128,
+    "floor": 0.1,
+    "clip_norm": 20.0,
+    "decay_all": False,
     "text_encoder": "viclip-text",
     "crop": 1.0,
     "learn_temperature": True,
