@@ -16,7 +16,7 @@ from mepipe.errors import MepipeError, UsageError
 from mepipe.models import backbones, configs, declare
 from mepipe.models.learner import Learner
 from mepipe.train import jobs, runfolder, runs
-from mepipe.train.folds import How, Samples, chances, fold_seed, reproducible
+from mepipe.train.folds import How, Samples, chances, reproducible
 from mepipe.train.protocols import Fold
 
 # Of probabilities: other threads, another device and folds trained as one round otherwise, at most so much (measured:
@@ -87,7 +87,7 @@ class Trained:
         with reproducible(job.how.seed, job.how.device):
             samples, build = job.samples(), job.build()
         for fold in folds:
-            with reproducible(fold_seed(job.how.seed, fold.name), job.how.device):
+            with reproducible(fold.seed(job.how.seed), job.how.device):
                 learner = build()
                 runfolder.read_checkpoint(self.path, fold, learner)
                 yield self._tested(fold, samples, learner.to(job.how.device).eval())

@@ -25,8 +25,9 @@ def flow(module: nn.Module, reference: np.ndarray, targets: np.ndarray, device: 
     in 0..255, uint8 or float32. Sides that the network cannot take are enlarged (multiples of 64 for FlowNet 2.0; of
     8, and at least 128, for RAFT) and the flow brought back to the frames' size and pixels.
 
-    On the processor one pair at a time, so memory is that of one pair; on a device `TOGETHER` at once.
-    On a CPU the bits are the same for the same number of threads, whatever else the machine does; another number rounds otherwise, below 1e-4 px. Raises ValueError for other shapes.
+    On the processor one pair at a time, so memory is that of one pair; on a device `TOGETHER` at once. On a CPU the
+    bits are the same for the same number of threads, whatever else the machine does; another number rounds otherwise,
+    below 1e-4 px. Raises ValueError for other shapes.
 
     >>> from mepipe.networks import build
     >>> frames = np.zeros((3, 60, 90, 3), np.uint8)

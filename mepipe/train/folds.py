@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -72,11 +71,6 @@ class How:
     compiled: bool = False
 
 
-def fold_seed(seed: int, fold: str) -> int:
-    """The seed of one fold, from the run's seed and the fold's name alone, so that folds run in any order."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{fold}".encode()).digest()[:8], "big") >> 1  # torch takes 63 bits
-
-
 @contextmanager
 def reproducible(seed: int, device: torch.device) -> Iterator[None]:
     """Torch's generator at `seed`, its deterministic algorithms on, one thread on a CPU; all as before afterwards.
@@ -142,7 +136,7 @@ def train_fold(
     `build` makes the network, on the CPU, from torch's generator. Test samples steer nothing: epochs are fixed, or held
     out training subjects decide. keep: is given the trained network. MepipeError when the loss stops being a number.
     """
-    seed = fold_seed(how.seed, fold.name)
+    seed = fold.seed(how.seed)
     train, held = _hold_out(fold, samples, how.stopping)
     test = samples.rows(fold.test)
     losses: list[float] = []
@@ -199,7 +193,7 @@ def _hold_out(fold: Fold, samples: Samples, stopping: Stopping | None) -> tuple[
     if len(subjects) < 2:
         msg = f"Fold {fold.name}: one training subject, of whom none can be held out. Train without early stopping."
         raise MepipeError(msg)
-    rng = np.random.default_rng(fold_seed(0, fold.name))
+    rng = np.random.default_rng(fold.seed(0))
     count = max(1, round(len(subjects) * stopping.share))
     held = torch.from_numpy(np.isin(names, rng.choice(subjects, min(count, len(subjects) - 1), replace=False)))
     return rows[~held], rows[held]

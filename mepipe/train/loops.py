@@ -16,7 +16,7 @@ from mepipe import cores
 from mepipe.errors import MepipeError
 from mepipe.models.learner import Learner
 from mepipe.train import runfolder, stacked
-from mepipe.train.folds import How, Samples, fold_seed, record, reproducible, train_fold
+from mepipe.train.folds import How, Samples, record, reproducible, train_fold
 from mepipe.train.protocols import Fold
 
 if TYPE_CHECKING:
@@ -155,4 +155,4 @@ def _fit(estimator: Any, fold: Fold, samples: Samples, how: How) -> dict[str, An
     classes = int(samples.labels.max()) + 1
     chances = torch.zeros(len(test), classes)
     chances[:, torch.from_numpy(estimator.classes_)] = torch.from_numpy(estimator.predict_proba(arrays[1])).float()
-    return record(fold, fold_seed(how.seed, fold.name), samples, [], [chances])
+    return record(fold, fold.seed(how.seed), samples, [], [chances])

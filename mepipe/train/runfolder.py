@@ -19,7 +19,6 @@ from urllib.parse import quote
 
 from mepipe.errors import MepipeError
 from mepipe.store import files
-from mepipe.train.folds import fold_seed
 from mepipe.train.protocols import Fold
 
 if TYPE_CHECKING:
@@ -158,7 +157,7 @@ def read_fold(folder: Path, fold: Fold, seed: int) -> dict[str, Any] | None:
     if not path.exists():
         return None
     record = read_json(path)
-    expected = (fold.name, fold_seed(seed, fold.name), list(fold.train), list(fold.test))
+    expected = (fold.name, fold.seed(seed), list(fold.train), list(fold.test))
     if not isinstance(record, dict) or expected != tuple(record.get(k) for k in ("fold", "seed", "train", "test")):
         msg = f"{path}: is of another fold or seed. Delete it, and run the same command again."
         raise MepipeError(msg)

@@ -19,7 +19,7 @@ from torch.func import functional_call, stack_module_state, vmap
 from mepipe.errors import MepipeError
 from mepipe.models.learner import Learner
 from mepipe.train import also
-from mepipe.train.folds import How, Samples, chances, fold_seed, record, reproducible
+from mepipe.train.folds import How, Samples, chances, record, reproducible
 from mepipe.train.protocols import Fold
 
 
@@ -97,7 +97,7 @@ def _train(
     return [
         record(
             fold,
-            fold_seed(how.seed, fold.name),
+            fold.seed(how.seed),
             samples,
             [float(loss[k]) for loss in losses],
             [score[k, : len(fold.test)] for score in scores],
@@ -110,7 +110,7 @@ def _train(
 def _begin(fold: Fold, samples: Samples, build: Callable[[], Learner], how: How) -> tuple[Learner, list[Tensor]]:
     """A fold's network as it begins, and the order of its samples in each epoch, drawn as `train_fold` draws them."""
     train = samples.rows(fold.train)
-    with reproducible(fold_seed(how.seed, fold.name), how.device):
+    with reproducible(fold.seed(how.seed), how.device):
         learner = build().to(how.device)
         learner.fit(samples.batch(rows, how.device) for rows in train.split(how.schedule.batch))
         return learner, [train[torch.randperm(len(train))] for _ in range(how.schedule.epochs)]

@@ -54,7 +54,7 @@ def test_another_seed_gives_another_training_and_folds_have_seeds_of_their_own(p
     samples, made = points
     one, two = (folds.train_fold(made[0], samples, Linear, how(seed)) for seed in (1, 2))
     assert one["losses"] != two["losses"]
-    assert len({folds.fold_seed(s, f.name) for s in (1, 2) for f in made}) == 2 * len(made)
+    assert len({f.seed(s) for s in (1, 2) for f in made}) == 2 * len(made)
 
 
 def test_torch_is_left_as_it_was(points):

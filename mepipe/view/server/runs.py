@@ -1,6 +1,6 @@
-"""Run folders as the page shows them.
+"""Run folders as the page shows them: whatever is in them, one that is damaged is listed with what is wrong.
 
-`mepipe.train.runs` reads the same files, and imports Torch, which takes as much memory as all of this may.
+`mepipe.train.runs` reads the same files for the command line, and ends at the first that is damaged.
 """
 
 from __future__ import annotations
