@@ -27,7 +27,8 @@ The processor's is CPU time of one thread. Difference: mean and 99.9th percentil
 (strain). Error: mean distance to the true motion, px, processor and device."""
 _NO_GPU = """\
 **No GPU here.** The device's column is the same Torch code on the processor (CPU time, one thread): the differences
-hold for the scheme, the times say nothing of a GPU."""
+hold for the scheme, the times say nothing of a GPU. Nor could steps per second and memory of full-size models be
+measured: `mepipe train MODEL --device cuda` on a machine that has one."""
 _SKIPPED = "skipped: needs numba, OpenCV, SciPy, or --against"
 ROUNDS = 3
 
