@@ -119,6 +119,7 @@ def test_attention_is_a_share_of_each_patch(made):
     assert shares.sum() < 1
 
 
+@pytest.mark.slow
 def test_evidence_is_the_change_of_a_logit_along_its_patches(made):
     """Grad-CAM by differences: each channel's mean gradient, from a small shift of that channel at all patches."""
     both = branches(made)

@@ -81,6 +81,7 @@ def test_a_changed_sample_is_computed(release: tuple[Path, Path], tmp_path: Path
     assert (summary.computed, summary.upstream) == ({"mean": 1}, {"cut": 4, "mean": 3})
 
 
+@pytest.mark.parametrize("url", ["folder", pytest.param("s3", marks=pytest.mark.slow), "ssh"], indirect=True)
 def test_what_is_damaged_upstream_is_computed(release: tuple[Path, Path], url: str, tmp_path: Path) -> None:
     cheap.extract(url, *release, workers=1)
     cut = stores.open(url).feature("tiny/cut")

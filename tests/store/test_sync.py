@@ -119,6 +119,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(tmp_path / "there" / "features.zarr")
 
 
+@SELDOM_S3
 def test_there_and_back_is_the_same_store_to_the_byte(url: str, tmp_path: Path) -> None:
     mine = make(tmp_path / "mine", failing="s3")
     moved = bring(mine, url)
@@ -298,6 +299,7 @@ def test_a_place_that_may_only_be_read(sshd: Sshd, tmp_path: Path) -> None:  # n
         bring(mine, sshd.url(tmp_path / "team" / "x"))
 
 
+@SELDOM_S3
 def test_a_store_that_may_only_be_read_is_pulled_from(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
