@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import click
 
@@ -34,11 +33,12 @@ def command(
 
     from mepipe import settings
     from mepipe import store as stores
+    from mepipe.cli import which
     from mepipe.explain import rebuild, show
 
     found = settings.load()
     url = store or found.store
-    path = Path(run) if Path(run).is_dir() else found.runs / run
+    (path,) = which.runs([run])
     trained, opened = rebuild.rebuild(path, url, weights or str(found.weights)), stores.open(url)
     if sample:
         written = show.samples(trained, opened, sample)

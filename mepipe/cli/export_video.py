@@ -43,21 +43,13 @@ def command(
 
     from mepipe import settings
     from mepipe import store as stores
-    from mepipe.errors import UsageError
-    from mepipe.names import nearest
+    from mepipe.cli import which
     from mepipe.view import encode, video
 
     opened = stores.open(store or settings.load().store)
-    known = opened.datasets()
-    if dataset is None and len(known) != 1:
-        msg = f"Which database? Say --dataset NAME. {opened.url} has: {', '.join(known) or 'none'}."
-        raise UsageError(msg)
-    dataset = dataset or known[0]
+    dataset = which.dataset(opened, dataset)
     features = opened.features(dataset, recipe)
-    ids = next(iter(features.values())).ids
-    if sample not in ids:
-        msg = f"No sample {sample!r} in {dataset}.{nearest(sample, ids)}"
-        raise UsageError(msg)
+    which.sample(next(iter(features.values())), dataset, sample)
     path = output or Path("cache/videos") / f"{quote(f'{dataset}-{sample}', safe=' ')}.mp4"
     rate = encode.rate(path)
     film = video.film(features, dataset, sample, [name.strip() for name in show.split(",") if name.strip()])

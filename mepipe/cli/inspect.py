@@ -29,26 +29,18 @@ def command(
     """Write one picture that shows a sample's features; without SAMPLE, a contact sheet of several samples."""
     from mepipe import settings
     from mepipe import store as stores
-    from mepipe.errors import UsageError
-    from mepipe.names import nearest
+    from mepipe.cli import which
     from mepipe.view import sample as pictures
 
     opened = stores.open(store or settings.load().store)
-    known = opened.datasets()
-    if dataset is None:
-        if len(known) != 1:
-            msg = f"Which database? Say --dataset NAME. {opened.url} has: {', '.join(known) or 'none'}."
-            raise UsageError(msg)
-        dataset = known[0]
+    dataset = which.dataset(opened, dataset)
     features = opened.features(dataset, recipe)
-    ids = next(iter(features.values())).ids
-    if sample is not None and sample not in ids:
-        msg = f"No sample {sample!r} in {dataset}.{nearest(sample, ids)}"
-        raise UsageError(msg)
     if sample is None:
+        ids = next(iter(features.values())).ids
         chosen = ids[:: max(1, -(-len(ids) // ON_A_SHEET))]
         figure = pictures.sheet([pictures.gather(features, s) for s in chosen], dataset)
     else:
+        which.sample(next(iter(features.values())), dataset, sample)
         figure = pictures.one(pictures.gather(features, sample), dataset)
     path = output or Path("cache/pictures") / f"{dataset}-{sample or 'sheet'}.png"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -68,6 +68,7 @@ def command(
 
     from mepipe import cores, settings
     from mepipe import store as stores
+    from mepipe.cli import which
     from mepipe.qc import sources as found_by
     from mepipe.qc.survey import survey
 
@@ -77,7 +78,7 @@ def command(
         msg = f"--gallery {gallery}: a page (.html) or a picture (.png) can be written."
         raise UsageError(msg)
     opened = stores.open(store or settings.load().store)
-    dataset = dataset or _only(opened)
+    dataset = which.dataset(opened, dataset)
     sources = found_by.find(opened, dataset, recipe)
     with tqdm(total=len(sources.any), desc="measuring", unit="clip", disable=None, leave=False, delay=2) as bar:
         report = survey(opened.url, dataset, recipe, workers or cores.available(), bar.update)
@@ -97,16 +98,6 @@ def command(
         if gallery:
             click.echo(f"Gallery: {gallery}")
     ctx.exit(1 if strict and flagged else 0)
-
-
-def _only(store: Store) -> str:
-    from mepipe.errors import UsageError
-
-    known = store.datasets()
-    if len(known) != 1:
-        msg = f"Which database? Say --dataset NAME. {store.url} has: {', '.join(known) or 'none'}."
-        raise UsageError(msg)
-    return known[0]
 
 
 def _keep(store: Store, report: dict[str, Any], output: Path | None) -> str:

@@ -9,7 +9,6 @@ import click
 
 if TYPE_CHECKING:
     from mepipe.store import Store
-    from mepipe.train.runs import Run
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -41,9 +40,11 @@ def command(
     """
     from tqdm import tqdm
 
+    from mepipe.cli import which
     from mepipe.report import page, tables
+    from mepipe.train import runs
 
-    found = _runs(run)
+    found = [runs.read(path) for path in which.runs(run)]
     opened, no_store = _store(store)
     with tqdm(desc="report", unit="picture", disable=None) as bar:
         made = page.report(found, opened, no_store, faces=not no_faces, limit=mistakes, tick=bar.update)
@@ -63,16 +64,6 @@ def command(
 
 def _kinds(latex: Path | None, csv: Path | None) -> list[str]:
     return ["report", *(["LaTeX"] if latex else []), *(["CSV"] if csv else [])]
-
-
-def _runs(names: tuple[str, ...]) -> list[Run]:
-    """Runs by path, or by name in the folder of runs; each once."""
-    from mepipe import settings
-    from mepipe.train import runs
-
-    root = settings.load().runs
-    paths = [Path(name) if Path(name).is_dir() else root / name for name in names]
-    return [runs.read(path) for path in dict.fromkeys(paths)]
 
 
 def _store(url: str | None) -> tuple[Store | None, str]:

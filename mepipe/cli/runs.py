@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,11 +22,10 @@ def command() -> None:
 
 def _found(names: tuple[str, ...]) -> list[Run]:
     """Runs by path, or by name in the folder of runs."""
-    from mepipe import settings
+    from mepipe.cli import which
     from mepipe.train import runs
 
-    root = settings.load().runs
-    return [runs.read(Path(name) if Path(name).is_dir() else root / name) for name in names]
+    return [runs.read(path) for path in which.runs(names)]
 
 
 @command.command("ls")

@@ -20,11 +20,10 @@ from mepipe.qc import pictures, regions
 from mepipe.qc.sample import Course, Timing
 from mepipe.qc.sources import Sources
 from mepipe.view.colour import draw_wheel
-from mepipe.view.look import panels
+from mepipe.view.look import LEAST_FLOW, panels
 from mepipe.view.sample import MARKS
 
 _COLUMNS = (*MARKS, "in question", "flow from the onset", "motion over time")
-_LEAST = 0.5  # px: stillness should look still
 _ABOUT = "In question: the moment of the gravest flag that has one, else of most motion. Flow is from onset to then."
 _CSS = """body{font:15px/1.45 system-ui,sans-serif;color:#222;background:#fff;max-width:76rem;margin:2rem auto}
 section{border-top:1px solid #ccc;padding:.6rem 0;break-inside:avoid}h2{font-size:1.05rem;margin:.2rem 0}
@@ -141,10 +140,10 @@ def _scale(sources: Sources, shown: Sequence[Shown]) -> float:
     """One for all flows, px of full colour: the middle one of their own scales, so that one wild flow does not whiten
     the others."""
     if sources.flow is None:
-        return _LEAST
+        return LEAST_FLOW
     panel = panels({sources.flow.attributes["node"]: sources.flow})[0]
     own = [panel.scale([one.flow[None]]) for one in shown if one.flow is not None]
-    return float(np.median(own)) if own else _LEAST
+    return float(np.median(own)) if own else LEAST_FLOW
 
 
 def _draw(axes: Sequence[Axes], sources: Sources, one: Shown, scale: float, keys: bool) -> None:
@@ -187,7 +186,7 @@ def _curves(axes: Axes, one: Shown, course: Course, keys: bool) -> None:
     axes.plot(course.ms, course.lids, color="#56b4e9", lw=1.5, ls="--", label="upper lids, downwards")
     axes.plot(course.ms, course.rigid, color="#aa4499", lw=1.5, ls="-.", label="face as a whole")
     curves = np.concatenate([course.skin, course.lids, course.rigid])
-    top = max(_LEAST, float(curves.max()))
+    top = max(LEAST_FLOW, float(curves.max()))
     axes.set_ylim(min(-0.05 * top, 1.1 * float(curves.min())), (1.45 if keys else 1.1) * top)
     for mark, ms in one.marks.items():
         axes.axvline(ms, color=MARKS[mark], lw=1.2, alpha=0.8)

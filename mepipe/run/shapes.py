@@ -60,6 +60,7 @@ def specs(nodes: Mapping[str, Resolved], samples: Sequence[Sample]) -> dict[str,
 
 def largest(nodes: Mapping[str, Resolved], wanted: Iterable[str], sample: Sample) -> int:
     """The bytes of the largest array that stages pass on for a sample."""
+    wanted = set(wanted)
     annotation = Annotation(sample.onset, sample.apex, sample.offset, sample.fps)
     shapes: dict[str, tuple[int, ...]] = {"source": (0, 0, 0)}
     times = {"source": np.arange(sample.onset, sample.offset + 1, dtype=np.float64)}
@@ -69,6 +70,8 @@ def largest(nodes: Mapping[str, Resolved], wanted: Iterable[str], sample: Sample
         found = _positions(node, annotation, times[node.input])
         shapes[name] = node.stage.shape(node.params, shapes[node.input])
         times[name] = times[node.input] if found is None else found
+        if node.stage.deferred(node.params) and name not in wanted:
+            continue
         frames = 1 if found is None else len(found)
         sizes.append(frames * math.prod(shapes[name]) * np.dtype(node.output.dtype).itemsize)
     return max(sizes)

@@ -72,6 +72,10 @@ def _nothing(params: Any) -> tuple[str, ...]:
     return ()
 
 
+def _now(params: Any) -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class Stage:
     """A pure function of arrays with typed parameters and a version.
@@ -89,6 +93,7 @@ class Stage:
     on_device: compute takes a keyword `device` ("cpu", "cuda", "cuda:1"), which changes the values by rounding alone.
     weights: names (see mepipe.weights) of the weights that the parameters call for; their digests, and the version of
         Torch, are part of the key.
+    deferred: whether its clip is computed when frames are asked for (`Clip.course`), and takes no memory until then.
     """
 
     name: str
@@ -104,6 +109,7 @@ class Stage:
     loads: tuple[str, ...] = ()
     on_device: bool = False
     weights: Callable[[Any], tuple[str, ...]] = _nothing
+    deferred: Callable[[Any], bool] = _now
 
     def __reduce__(self) -> tuple[Any, ...]:
         return get, (self.name,)  # between processes a stage travels as its name

@@ -38,12 +38,16 @@ def compute(clip: Clip, params: MagnifyEulerianParams, device: str = "cpu") -> C
     do, has only its choice computed.
     """
     levels = clip.levels()
-    if device == "cpu" and params.alpha and not params.gains and params.chroma == 1:
+    if device == "cpu" and _is_one_matrix(params):
         course = eulerian.course(len(clip), clip.rate, params.low, params.high, params.alpha, causal=params.causal)
         return replace(clip, source=levels, course=course, white=1.0)
     frames = levels.astype(np.float32) / np.float32(255)
     options = params.model_dump() | {"gains": params.gains or None, "device": device}
     return clip.with_frames(eulerian.magnify(frames, clip.rate, **options), white=1.0)
+
+
+def _is_one_matrix(params: MagnifyEulerianParams) -> bool:
+    return params.alpha > 0 and not params.gains and params.chroma == 1
 
 
 def _shape(params: MagnifyEulerianParams, clip: Shape) -> Shape:
@@ -73,4 +77,5 @@ STAGE = Stage(
     reads=lambda params: ("fps",),
     loads=("mepipe.ops.eulerian", "scipy.signal"),
     on_device=True,
+    deferred=_is_one_matrix,
 )
