@@ -60,7 +60,7 @@ class FaceMesh:
     """
 
     def __init__(self) -> None:
-        mesh = _solution("face_mesh").FaceMesh
+        mesh = _mesh()
         with quiet_stderr():
             self._mesh = mesh(static_image_mode=True, refine_landmarks=True, max_num_faces=1)
             # The graph starts in threads of its own; an answer means that it has started (and said so).
@@ -89,15 +89,13 @@ class FaceMesh:
         self.close()
 
 
-def _solution(name: str) -> Any:
-    """A module of MediaPipe's solutions; MepipeError where this MediaPipe has none."""
-    import importlib
-
-    import mediapipe
-
+def _mesh() -> Any:
+    """MediaPipe's class of the face mesh; MepipeError where this MediaPipe has none."""
     try:
-        return importlib.import_module(f"mediapipe.python.solutions.{name}")
+        from mepipe.ops._face_mesh import FaceMesh
     except ModuleNotFoundError:
+        import mediapipe
+
         msg = (
             f"mediapipe {mediapipe.__version__} has no face mesh of its own; 0.10 has.\n"
             "Say --landmarker face-landmarker (in a recipe, under align: landmarker: face-landmarker), and get its "
@@ -105,6 +103,7 @@ def _solution(name: str) -> Any:
             "mepipe weights add face-landmarker FILE."
         )
         raise MepipeError(msg) from None
+    return FaceMesh
 
 
 def rgb(frame: np.ndarray) -> np.ndarray:

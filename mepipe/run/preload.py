@@ -7,6 +7,7 @@ threads nor graphs of its parent's. It begins while the run is still being plann
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import sys
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ from multiprocessing.context import BaseContext
 from mepipe.run import threads
 
 # What every worker needs, whatever it computes.
-_ALWAYS = ("mepipe.run.task", "cv2", "threadpoolctl")
+_ALWAYS = ("mepipe.run.uncollected", "mepipe.run.task", "cv2", "threadpoolctl")
 
 _context: BaseContext = multiprocessing.get_context("spawn")
 
@@ -34,6 +35,12 @@ def start(modules: Iterable[str]) -> None:
     forkserver.set_forkserver_preload([*_ALWAYS, *dict.fromkeys(modules)])
     with threads.environment():
         forkserver.ensure_running()
+
+
+def settle() -> None:
+    """For a worker that has loaded what it needs: garbage is collected from now on, and what is there left alone."""
+    gc.freeze()
+    gc.enable()
 
 
 def context() -> BaseContext:

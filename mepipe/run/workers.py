@@ -219,6 +219,7 @@ def _serve(pipe: Connection, plan: Plan) -> None:
         try:
             load(plan)
             threads.hold()
+            preload.settle()
         except Exception as error:
             pipe.send(_told(error))
             return

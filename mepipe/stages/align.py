@@ -102,6 +102,6 @@ STAGE = Stage(
     shape=_shape,
     timeline=_timeline,
     libraries=("mediapipe", "opencv-contrib-python"),
-    loads=("mediapipe.python.solutions.face_mesh", "mepipe.ops.align", "mepipe.ops._stabilise_kernels"),
+    loads=("mepipe.ops._face_mesh", "mepipe.ops.align", "mepipe.ops._stabilise_kernels"),
     weights=lambda params: () if params.landmarker == "facemesh" else (params.landmarker,),
 )

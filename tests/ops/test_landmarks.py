@@ -152,7 +152,7 @@ def test_nothing_is_written_to_stderr(capfd: pytest.CaptureFixture[str], hopper:
 
 def test_without_solutions_the_face_mesh_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     if has_solutions():
-        monkeypatch.setitem(sys.modules, "mediapipe.python.solutions.face_mesh", None)  # as if it were not there
+        monkeypatch.setitem(sys.modules, "mepipe.ops._face_mesh", None)  # as if it were not there
     with pytest.raises(MepipeError, match=r"has no face mesh(?s:.*)--landmarker face-landmarker(?s:.*)weights add"):
         FaceMesh()
 
