@@ -4,7 +4,7 @@ than it was chosen on (`micro_choice`)."""
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,21 +28,26 @@ TITLE = "The micro preset over a grid"
 FIGURE = Path(__file__).parents[1] / "docs" / "flow_grid.png"
 _TEXT = """\
 Clips of 33 frames at 200 fps, apex at the 17th, without head motion, the light drifting by up to 2 %, sensor noise of
-standard deviation 1 or 2 x sqrt(2² + 0.02 x grey level). *OpenCV*: `cv2.optflow.DualTVL1OpticalFlow_create()` on the
-frames of onset and apex. *Ours*: the frames as the recipe smooths them (`denoise`), then `micro`. Error ratio: our mean
-end-point error inside the moving region over OpenCV's; gain difference: ours less OpenCV's. Where the light differs
-between onset and apex, OpenCV's default takes it for motion, which adds to its error and can add to its gain."""
+standard deviation 1 or 2 x sqrt(2² + 0.02 x grey level). {cells} cells, {draws} clip(s) of each, with noise and light of
+their own; what is said of a cell is their mean, because at 0.25 px one draw of the noise moves a gain by a tenth.
+*OpenCV*: `cv2.optflow.DualTVL1OpticalFlow_create()` on the frames of onset and apex. *Ours*: the frames as the recipe
+smooths them (`denoise`), then `micro`. Error ratio: our mean end-point error inside the moving region over OpenCV's; gain
+difference: ours less OpenCV's. Where the light differs between onset and apex, OpenCV's default takes it for motion, which
+adds to its error and, now and then, to its gain.
+
+![Error ratios](flow_grid.png)"""
 
 PEAKS = (0.25, 0.5, 1.0, 2.0, 4.0)
 UNITS = ("12", "1+2", "4")
 NOISES = (1.0, 2.0)
 RATES = (200, 100, 50)
 FRAMES, APEX = 33, 16
+DRAWS, SEED = 4, 11
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One clip of the grid."""
+    """One clip of the grid. All of one `name` differ in nothing but the draw of noise and light."""
 
     face: str
     person: Person
@@ -51,10 +56,21 @@ class Cell:
     noise: float
     seed: tuple[int, ...]
 
+    @property
+    def name(self) -> tuple[str, str, float, float]:
+        """What is the same of all draws."""
+        return self.face, self.aus, self.peak, self.noise
+
+    @property
+    def alone(self) -> bool:
+        """Whether OpenCV is asked for every frame, too: of few clips, for it takes long."""
+        return self.peak == min(PEAKS) and self.seed[0] == SEED
+
 
 @dataclass(frozen=True)
 class Found:
-    """Of one cell: OpenCV's score, ours onset -> apex, in mode clip, of raw frames, by frame rate, the profile."""
+    """Of one clip: OpenCV's score, ours onset -> apex, in mode clip, of raw frames, by frame rate; how the profile
+    correlates with the true course, and OpenCV's for some."""
 
     cell: Cell
     opencv: Score
@@ -63,6 +79,7 @@ class Found:
     raw: Score
     rates: tuple[Score, ...]
     profile: float
+    profile_opencv: float | None
 
 
 def held_out() -> dict[str, Person]:
@@ -90,7 +107,10 @@ def measure(cell: Cell) -> Found:
     smooth = smoothed(clip.frames, where, 200)
     fields = tvl1.flow(smooth[0], smooth[1:])
     inside = np.hypot(*clip.peak) > 0.2 * np.hypot(*clip.peak).max()
-    amounts = (fields * clip.peak)[:, :, inside].sum(axis=(1, 2))
+    course = np.interp(where[1:], np.arange(FRAMES), clip.truth.course)
+
+    def profile(fields: np.ndarray) -> float:
+        return float(np.corrcoef((fields * clip.peak)[:, :, inside].sum(axis=(1, 2)), course)[0, 1])
 
     def score(flow: np.ndarray) -> Score:
         return clips.score(flow, clip.peak, np.ones(1))
@@ -103,7 +123,8 @@ def measure(cell: Cell) -> Found:
         clip=score(fields[7:8]),
         raw=score(tvl1.flow(raw[0], raw[1:], mode="exact")),
         rates=tuple(ours),
-        profile=float(np.corrcoef(amounts, np.interp(where[1:], np.arange(FRAMES), clip.truth.course))[0, 1]),
+        profile=profile(fields),
+        profile_opencv=profile(np.concatenate([opencv(clip, int(k)) for k in where[1:]])) if cell.alone else None,
     )
 
 
@@ -115,9 +136,9 @@ def known(cell: Cell) -> clips.Known:
     return clips.aligned(*clips.rendered(spec), stabilise=False)
 
 
-def opencv(clip: clips.Known) -> np.ndarray:
-    """OpenCV's default on the raw frames of onset and apex: [1, 2, H, W]."""
-    found = cv2.optflow.DualTVL1OpticalFlow_create().calc(clip.frames[0], clip.frames[APEX], None)
+def opencv(clip: clips.Known, frame: int = APEX) -> np.ndarray:
+    """OpenCV's default from the onset to a frame, raw: [1, 2, H, W]."""
+    found = cv2.optflow.DualTVL1OpticalFlow_create().calc(clip.frames[0], clip.frames[frame], None)
     return found.transpose(2, 0, 1)[None]
 
 
@@ -129,25 +150,40 @@ def smoothed(frames: np.ndarray, where: Iterable[float], rate: float) -> np.ndar
 def run(quick: bool = False) -> Report:
     """One held-out face at two peaks when `quick`; else the grid, and the parameters that were tried."""
     people = held_out()
-    chosen = cells(people, 11, (0.5, 2.0) if quick else PEAKS)[:: 6 if quick else 1]
+    draws = 1 if quick else DRAWS
+    chosen = [c for d in range(draws) for c in cells(people, SEED + d, (0.5, 2.0) if quick else PEAKS)]
+    chosen = chosen[:: 6 if quick else 1]
     with ProcessPoolExecutor(2) as pool:
         found = list(pool.map(measure, chosen))
     if not quick:
         _draw(found)
-    text = f"{_TEXT} {len(found)} cells.\n\n![Error ratios](flow_grid.png)"
-    return Report(TITLE, text, [_by_peak(found), _by_method(found)], _asked(found))
+    text = _TEXT.format(draws=draws, cells=len({cell.name for cell in chosen}))
+    return Report(TITLE, text, [_by_peak(found), _by_method(found), _profiles(found)], _asked(found))
 
 
-def _ratios(pairs: Iterable[tuple[Score, Score]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of (ours, OpenCV's): ratio of errors inside, difference of gains, ratio of errors outside."""
-    rows = [(a.relative / b.relative, a.gain - b.gain, a.outside / b.outside) for a, b in pairs]
+def _by_cell(found: Iterable[Found]) -> list[list[Found]]:
+    cells: dict[tuple[str, str, float, float], list[Found]] = {}
+    for one in found:
+        cells.setdefault(one.cell.name, []).append(one)
+    return list(cells.values())
+
+
+Pairs = Iterable[tuple[Score, Score]]
+
+
+def _ratios(cells: Iterable[Pairs]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of the (ours, OpenCV's) of each cell: ratio of errors inside, difference of gains, ratio of errors outside."""
+    rows = []
+    for pairs in cells:
+        each = np.array([(a.relative / b.relative, a.gain - b.gain, a.outside / b.outside) for a, b in pairs])
+        rows.append((_mean(each[:, 0]), each[:, 1].mean(), _mean(each[:, 2])))
     inside, gain, outside = np.array(rows).T
     return inside, gain, outside
 
 
-def summary(pairs: Iterable[tuple[Score, Score]]) -> tuple[float, ...]:
-    """The columns of `HEADER`, of (ours, OpenCV's)."""
-    inside, gain, outside = _ratios(pairs)
+def summary(cells: Iterable[Pairs]) -> tuple[float, ...]:
+    """The columns of `HEADER`, of the (ours, OpenCV's) of each cell."""
+    inside, gain, outside = _ratios(cells)
     return (
         _mean(inside),
         inside.max(),
@@ -176,11 +212,19 @@ HEADER = (
 )
 
 
+def _pairs(found: Iterable[Found], which: Callable[[Found], Score]) -> list[Pairs]:
+    return [[(which(f), f.opencv) for f in cell] for cell in _by_cell(found)]
+
+
+def _ours(found: Found) -> Score:
+    return found.ours
+
+
 def _by_peak(found: list[Found]) -> Table:
     rows = []
     for face, peak in dict.fromkeys((f.cell.face, f.cell.peak) for f in found):
         mine = [f for f in found if (f.cell.face, f.cell.peak) == (face, peak)]
-        inside, gain, outside = _ratios((f.ours, f.opencv) for f in mine)
+        inside, gain, outside = _ratios(_pairs(mine, _ours))
         error = np.mean([(f.opencv.relative, f.ours.relative) for f in mine], axis=0).tolist()
         rows.append((face, peak, *error, _mean(inside), inside.max(), gain.min(), _mean(outside), outside.max()))
     header = ("face", "peak, px", "error, OpenCV", "error, ours", *HEADER[:2], HEADER[3], *HEADER[5:7])
@@ -189,17 +233,33 @@ def _by_peak(found: list[Found]) -> Table:
 
 def _by_method(found: list[Found]) -> Table:
     rows: list[tuple[Any, ...]] = [
-        ("as the recipe, onset -> apex", *summary((f.ours, f.opencv) for f in found)),
-        ("as the recipe, mode clip, near the apex", *summary((f.clip, f.opencv) for f in found)),
-        ("raw frames", *summary((f.raw, f.opencv) for f in found)),
+        ("as the recipe, onset -> apex", *summary(_pairs(found, _ours))),
+        ("the same, each clip by itself", *summary([(f.ours, f.opencv)] for f in found)),
+        ("as the recipe, mode clip, near the apex", *summary(_pairs(found, lambda f: f.clip))),
+        ("raw frames", *summary(_pairs(found, lambda f: f.raw))),
     ]
     for index, rate in list(enumerate(RATES))[1:]:
-        rows.append((f"as the recipe at {rate} fps", *summary((f.rates[index], f.opencv) for f in found)))
+        rows.append((f"as the recipe at {rate} fps", *summary(_pairs(found, lambda f, i=index: f.rates[i]))))  # type: ignore[misc]
     return Table("All cells", ("frames", *HEADER), rows, "At 50 fps neighbours are too far to help: frames are raw.")
 
 
+def _profiles(found: list[Found]) -> Table:
+    """Correlations of the profile by peak; OpenCV's where it was measured."""
+    rows: list[tuple[Any, ...]] = []
+    for peak in dict.fromkeys(f.cell.peak for f in found):
+        cells = _by_cell(f for f in found if f.cell.peak == peak)
+        ours = np.array([np.mean([f.profile for f in cell]) for cell in cells])
+        theirs = [f.profile_opencv for cell in cells for f in cell if f.profile_opencv is not None]
+        low = (float(np.mean(theirs)), min(theirs)) if theirs else ("", "")
+        rows.append((peak, ours.mean(), ours.min(), f"{(ours >= 0.99).sum()} of {len(ours)}", *low))
+    header = ("peak, px", "mean", "lowest cell", "cells of .99 and more", "OpenCV, mean", "OpenCV, lowest clip")
+    note = "OpenCV's default, onset -> each of the 16 frames, raw: one clip of each cell of the smallest peak."
+    return Table("Correlation of the profile of a clip with the true course", header, rows, note)
+
+
 def _asked(found: list[Found]) -> list[Asked]:
-    inside, gain, outside = _ratios((f.ours, f.opencv) for f in found)
+    inside, gain, outside = _ratios(_pairs(found, _ours))
+    profiles = {cell[0].cell: float(np.mean([f.profile for f in cell])) for cell in _by_cell(found)}
     return [
         Asked("error ratio, geometric mean", _mean(inside), "<=", 0.75),
         Asked("error ratio, worst cell", float(inside.max()), "<=", 1.05),
@@ -207,18 +267,19 @@ def _asked(found: list[Found]) -> list[Asked]:
         Asked("outside error ratio, geometric mean", _mean(outside), "<=", 1.0),
         Asked("outside error ratio, worst cell", float(outside.max()), "<=", 1.0),
         Asked(
-            "correlation of the profile with the true course, lowest cell", min(f.profile for f in found), ">=", 0.99
+            "correlation of the profile with the true course, mean", float(np.mean([*profiles.values()])), ">=", 0.99
         ),
-        Asked("the same, peaks of 0.5 px and more", min(f.profile for f in found if f.cell.peak >= 0.5), ">=", 0.99),
+        Asked("the same, lowest cell", min(profiles.values()), ">=", 0.99),
+        Asked("the same, peaks of 0.5 px and more", min(p for c, p in profiles.items() if c.peak >= 0.5), ">=", 0.99),
     ]
 
 
 def _draw(found: list[Found]) -> None:
     rows = list(dict.fromkeys((f.cell.face, f.cell.aus, f.cell.noise) for f in found))
     ratio = np.full((len(rows), len(PEAKS)), np.nan)
-    for f in found:
-        row = rows.index((f.cell.face, f.cell.aus, f.cell.noise))
-        ratio[row, PEAKS.index(f.cell.peak)] = f.ours.relative / f.opencv.relative
+    for cell in _by_cell(found):
+        face, aus, peak, noise = cell[0].cell.name
+        ratio[rows.index((face, aus, noise)), PEAKS.index(peak)] = _ratios([[(f.ours, f.opencv) for f in cell]])[0][0]
     with mpl.rc_context({"font.size": 9}):
         figure = Figure(figsize=(6.4, 5.2), layout="constrained")
         axes = figure.add_subplot()

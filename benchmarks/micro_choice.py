@@ -53,7 +53,7 @@ def run(quick: bool = False) -> Report:
     rows = []
     for index, change in enumerate(CHANGES):
         name = ", ".join(f"{key} {value}" for key, value in change.items()) or "as chosen"
-        rows.append((name, *grid.summary(cell[index] for cell in tried)))
+        rows.append((name, *grid.summary([cell[index]] for cell in tried)))
     table = Table("One change at a time", ("preset micro", *grid.HEADER), rows)
     return Report(TITLE, f"{_TEXT} {len(chosen)} cells.", [table], [])
 
