@@ -28,12 +28,12 @@ TITLE = "The micro preset over a grid"
 FIGURE = Path(__file__).parents[1] / "docs" / "flow_grid.png"
 _TEXT = """\
 Clips of 33 frames at 200 fps, apex at the 17th, without head motion, the light drifting by up to 2 %, sensor noise of
-standard deviation 1 or 2 x sqrt(2² + 0.02 x grey level). {cells} cells, {draws} clip(s) of each, with noise and light of
-their own; what is said of a cell is their mean, because at 0.25 px one draw of the noise moves a gain by a tenth.
+standard deviation 1 or 2 x sqrt(2² + 0.02 x grey level). {cells} cells, {draws} clip(s) of each, with noise and light
+of their own; what is said of a cell is their mean, because at 0.25 px one draw of the noise moves a gain by a tenth.
 *OpenCV*: `cv2.optflow.DualTVL1OpticalFlow_create()` on the frames of onset and apex. *Ours*: the frames as the recipe
-smooths them (`denoise`), then `micro`. Error ratio: our mean end-point error inside the moving region over OpenCV's; gain
-difference: ours less OpenCV's. Where the light differs between onset and apex, OpenCV's default takes it for motion, which
-adds to its error and, now and then, to its gain.
+smooths them (`denoise`), then `micro`. Error ratio: our mean end-point error inside the moving region over OpenCV's;
+gain difference: ours less OpenCV's. Where the light differs between onset and apex, OpenCV's default takes it for
+motion, which adds to its error and, now and then, to its gain.
 
 ![Error ratios](flow_grid.png)"""
 
