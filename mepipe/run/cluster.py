@@ -104,7 +104,7 @@ class _Run:
     """
 
     def __init__(self, plan: Plan, timeout: float, tell: Tell) -> None:
-        self.todo = deque(plan.tasks)
+        self.todo = deque(plan.longest_first)
         self._plan, self._timeout, self._tell = plan.bare(), timeout, tell
         self._job = cluster_worker.Job.of(self._plan, timeout)
         self._doubtful: list[Task] = []

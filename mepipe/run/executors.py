@@ -34,7 +34,7 @@ def inline(plan: Plan) -> Iterator[Outcome]:
 def processes(plan: Plan, count: int, timeout: float = workers.TIMEOUT) -> Iterator[Outcome]:
     """Compute the tasks in so many worker processes; see `workers.Pool`."""
     with workers.Pool(plan, count, timeout) as pool:
-        yield from pool.run(plan.tasks)
+        yield from pool.run(plan.longest_first)
 
 
 def name(executor: Executor) -> str:

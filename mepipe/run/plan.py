@@ -59,10 +59,14 @@ class Plan:
     upstream: dict[str, dict[str, tuple[Feature, Record]]] = field(default_factory=dict)
 
     def tasks_of(self, wanted: Mapping[str, dict[str, int]]) -> list[Task]:
-        """Tasks of {sample: {node: turn}}, the longest clips first: one of them at the end would be waited for."""
+        """Tasks of {sample: {node: turn}}, in the order of the samples."""
         pairs = enumerate(zip(self.samples, self.frames, strict=True))
-        tasks = [Task(i, s, wanted[s.id], frames) for i, (s, frames) in pairs if wanted.get(s.id)]
-        return sorted(tasks, key=lambda task: task.sample.onset - task.sample.offset)
+        return [Task(i, s, wanted[s.id], frames) for i, (s, frames) in pairs if wanted.get(s.id)]
+
+    @property
+    def longest_first(self) -> list[Task]:
+        """The tasks in the order for several workers, who would wait at the end for one at a long clip."""
+        return sorted(self.tasks, key=lambda task: task.sample.onset - task.sample.offset)
 
     def bare(self) -> Plan:
         """What a worker needs of it to run tasks, however many samples there are; paths from anywhere."""

@@ -109,11 +109,13 @@ def test_workers_that_cannot_start_end_the_run(
         extract.run(todo, "cheap", partial(executors.processes, count=2))
 
 
-def test_the_longest_clips_are_first(release: tuple[Path, Path], tmp_path: Path) -> None:
+def test_several_workers_begin_with_the_longest_clips(release: tuple[Path, Path], tmp_path: Path) -> None:
     todo = cheap.make_plan(tmp_path / "s", *release)
-    lengths = [task.sample.offset - task.sample.onset for task in todo.tasks]
-    assert lengths == sorted(lengths, reverse=True)
-    assert lengths != [s.offset - s.onset for s in todo.samples]
+    lengths = [task.sample.offset - task.sample.onset for task in todo.longest_first]
+    assert lengths == sorted((s.offset - s.onset for s in todo.samples), reverse=True)
+    plan.prepare(todo)
+    given = [outcome.sample for outcome in executors.processes(todo, 1)]
+    assert given == [task.sample.id for task in todo.longest_first]
 
 
 def test_closing_ends_what_computes(release: tuple[Path, Path], tmp_path: Path) -> None:
@@ -121,7 +123,7 @@ def test_closing_ends_what_computes(release: tuple[Path, Path], tmp_path: Path) 
     todo = cheap.make_plan(tmp_path / "s", *release)
     plan.prepare(todo)
     with workers.Pool(todo, 2) as pool:
-        assert next(pool.run(sorted(todo.tasks, key=lambda task: task.index))).sample == "s1"
+        assert next(pool.run(todo.tasks)).sample == "s1"
         processes = [worker.process for worker in pool._workers]
     assert len(processes) == 2
     assert not any(process.is_alive() for process in processes)
@@ -137,7 +139,7 @@ def test_a_worker_has_one_thread_of_every_kind(release: tuple[Path, Path], tmp_p
     todo = replace(todo, adopt={"cut": {}, "threads": {}}, cached={"cut": 0, "threads": 0})
     todo = replace(todo, tasks=[replace(todo.tasks[0], wanted={"cut": 1, "threads": 1})])
     extract.run(todo, "cheap", partial(executors.processes, count=1))
-    counts = stores.open(tmp_path / "s").feature("tiny/threads")[todo.tasks[0].sample.id]
+    counts = stores.open(tmp_path / "s").feature("tiny/threads")["s0"]
     assert counts.tolist() == [1, 1, 1]
 
 
