@@ -45,7 +45,7 @@ _RECIPE = "name: sleep\nnodes:\n  sleep: {stage: bench-sleep, input: source, par
 
 def run(quick: bool = False) -> Report:
     """Few tasks, one round, three clips when `quick`."""
-    seconds, tasks, rounds = 0.5, (24 if quick else 160), (1 if quick else 5)
+    seconds, tasks, rounds = 0.5, (24 if quick else 160), (1 if quick else 7)
     subjects, clips = (1, 3) if quick else (8, 6)
     rows: list[Row] = []
     asked = []
