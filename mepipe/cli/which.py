@@ -23,12 +23,11 @@ def dataset(store: Store, named: str | None) -> str:
     return named or known[0]
 
 
-def sample(feature: Feature, dataset: str, named: str) -> str:
-    """A sample that there is; UsageError names the nearest where there is none."""
+def sample(feature: Feature, dataset: str, named: str) -> None:
+    """UsageError, with the nearest, where there is no such sample."""
     if named not in feature.ids:
         msg = f"No sample {named!r} in {dataset}.{nearest(named, feature.ids)}"
         raise UsageError(msg)
-    return named
 
 
 def runs(names: Sequence[str]) -> list[Path]:
