@@ -20,7 +20,8 @@ QUALITY = 95
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip to be written: its row, its frames, the quality of its JPEG files."""
+    """One clip to be written: its row, its frames, the quality of its JPEG files. lacks: frames (indices) without a
+    file. cut_from: the clip whose files these are, if they are another's."""
 
     id: str
     entry: Entry
@@ -28,6 +29,8 @@ class Clip:
     apex: int
     quality: int = QUALITY
     first: int = 1
+    lacks: tuple[int, ...] = ()
+    cut_from: str = ""
 
 
 def clean(entry: Entry, name: str = "") -> Clip:
@@ -90,6 +93,33 @@ def flat(entry: Entry) -> Clip:
     return Clip(f"{entry.name}-flat", entry, render.clip(replace(entry.spec, peak=0.01))[0], entry.spec.apex)
 
 
+def from_the_side(entry: Entry, degrees: float = 25.0) -> Clip:
+    """The head is turned away in all frames."""
+    sharp, _ = render.clip(replace(entry.spec, noise=0.0))
+    landmarks = clips.mesh()(sharp[0][..., None])
+    assert landmarks is not None
+    turned = np.stack([_yawed(frame, landmarks, float(np.deg2rad(degrees))) for frame in sharp])
+    return Clip(f"{entry.name}-side", entry, _noisy(turned, entry), entry.spec.apex)
+
+
+def stranger(entry: Entry, other: Entry) -> Clip:
+    """Another person's clip, filed under this subject."""
+    return replace(clean(other, f"{entry.name}-stranger"), entry=entry)
+
+
+def gaps(entry: Entry, share: float = 0.1) -> Clip:
+    """A recorder that dropped frames."""
+    whole = clean(entry, f"{entry.name}-gaps")
+    lost = np.linspace(4, len(whole.frames) - 4, round(share * len(whole.frames)) + 1).astype(int)
+    return replace(whole, lacks=tuple(lost.tolist()))
+
+
+def part(clip: Clip, start: int) -> Clip:
+    """A second sample, cut from the same recording from frame `start` (an index) on."""
+    frames, apex = clip.frames[start:], max(clip.apex - start, 1)
+    return replace(clip, id=f"{clip.id}-part", frames=frames, apex=apex, first=clip.first + start, cut_from=clip.id)
+
+
 def _yawed(frame: np.ndarray, landmarks: np.ndarray, angle: float) -> np.ndarray:
     """A head like an ellipsoid, seen from afar, turned by an angle: float32 [H, W]."""
     low, high = landmarks.min(axis=0), landmarks.max(axis=0)
@@ -111,16 +141,21 @@ def write(root: Path, made: list[Clip]) -> Path:
     """Write the clips' frames and their manifest; returns the manifest's path."""
     with (root / "lab.csv").open("w", newline="") as file:
         table = csv.writer(file)
-        table.writerow(["id", "subject", "clip", "onset", "apex", "offset", "fps", "emotion", "aus", "note"])
+        columns = ["id", "subject", "clip", "onset", "apex", "offset", "fps", "emotion", "aus", "missing", "note"]
+        table.writerow(columns)
         for clip in made:
-            folder = root / "clips" / clip.id
-            folder.mkdir(parents=True)
+            folder = root / "clips" / (clip.cut_from or clip.id)
+            folder.mkdir(parents=True, exist_ok=True)
+            lacks = {clip.first + index for index in clip.lacks}
             for number, frame in enumerate(clip.frames, start=clip.first):
+                if number in lacks or clip.cut_from:
+                    continue
                 content = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, clip.quality])[1].tobytes()
                 (folder / f"{number:05d}.jpg").write_bytes(content)
             last = clip.first + len(clip.frames) - 1
-            row = [clip.id, clip.entry.subject, f"clips/{clip.id}", clip.first, clip.first + clip.apex, last]
-            table.writerow([*row, clip.entry.fps, clip.entry.emotion, "", ""])
+            row = [clip.id, clip.entry.subject, f"clips/{folder.name}", clip.first, clip.first + clip.apex, last]
+            missing = " ".join(map(str, sorted(lacks)))
+            table.writerow([*row, clip.entry.fps, clip.entry.emotion, "", missing, ""])
     return root / "lab.csv"
 
 

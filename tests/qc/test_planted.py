@@ -58,6 +58,20 @@ def test_a_fault_of_each_kind_is_found_and_nothing_else(tmp_path: Path) -> None:
     assert "No face" in by_flag(report, "failed")[made[-1].id]["why"]
 
 
+def test_faults_of_place_and_measure_are_found(tmp_path: Path) -> None:
+    e = planted.entries(4, 6, seed=8)
+    person = [entry for entry in e if entry.subject == e[0].subject]
+    other = next(entry for entry in e if entry.spec.person.portrait != e[0].spec.person.portrait)
+    whole = planted.clean(person[0])
+    made = [whole, planted.part(whole, 4), planted.clean(person[1]), planted.clean(person[2])]
+    made += [planted.stranger(person[3], other), planted.gaps(person[4]), planted.from_the_side(other)]
+    report = surveyed(tmp_path, made)
+    kinds = ["overlap", "overlap", None, None, "landmarks", "missing", "asymmetry"]
+    assert flags(report) == {clip.id: {kind} if kind else set() for clip, kind in zip(made, kinds, strict=True)}
+    assert by_flag(report, "overlap")[whole.id]["value"] == 1  # of the shorter one's frames
+    assert by_flag(report, "missing")[made[5].id]["value"] == pytest.approx(len(made[5].lacks) / 32, abs=1e-4)
+
+
 @pytest.mark.slow
 def test_planted_faults_among_twenty_clean_clips(tmp_path: Path) -> None:
     e = planted.entries(7, 7, seed=6)
