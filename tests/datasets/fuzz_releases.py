@@ -112,7 +112,7 @@ KINDS = {
         ("ApexFrame",),
         ("OffsetFrame",),
         ("Emotion",),
-        subject="{s}",
+        subject="sub{n:04d}",
         id="{f}",
     ),
 }
