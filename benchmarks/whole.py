@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from benchmarks.tables import Asked, Report, Row, Table
 from mepipe.datasets import demo, manifest
 from mepipe.datasets.manifest import Sample
@@ -38,55 +36,43 @@ def run(quick: bool = False) -> Report:
     with tempfile.TemporaryDirectory(prefix="mepipe-bench-") as name:
         release = _written(Path(name), *((1, 3) if quick else (29, 5)))
         release.warm_up()
-        few = release.extract(WORKERS, release.samples[:WORKERS])[0]
         ours = [release.extract(WORKERS)]
         serial, parts = release.script(threads=1)
-        scripts = {"serial script, one thread": serial}
+        others = {"serial script, one thread": serial}
         if not quick:
             ours.append(release.extract(WORKERS))
-            scripts["serial script, OpenCV's threads"] = release.script(threads=None)[0]
+            others["serial script, OpenCV's threads"], _ = release.script(threads=None)
             ours.append(release.extract(WORKERS))
-            scripts["mepipe extract, 1 worker"] = release.extract(1)[0]
-    walls = np.array([wall for wall, _ in ours])
-    wall = float(np.median(walls))
+            others["mepipe extract, 1 worker"], _ = release.extract(1)
+    ours.sort(key=lambda timed: timed[0])
+    wall, seconds = ours[len(ours) // 2]
+    count = len(release.samples)
+    rows: list[Row] = [(label, took, took / count, serial / took, "") for label, took in others.items()]
+    spread = f"{serial / ours[-1][0]:.1f}-{serial / ours[0][0]:.1f}"
+    rows.append((f"mepipe extract, {WORKERS} workers", wall, wall / count, serial / wall, spread))
+    asked = f"times faster than the script on one thread, end to end, {WORKERS} workers, {count} clips"
     return Report(
         TITLE,
-        _TEXT.format(workers=WORKERS, clips=len(release.samples), frames=release.frames),
-        _tables(release, scripts, walls, few, parts, ours[int(np.argsort(walls)[len(walls) // 2])][1]),
+        _TEXT.format(workers=WORKERS, clips=count, frames=_frames(release.samples)),
         [
-            Asked(
-                f"times faster than the script on one thread, end to end, {WORKERS} workers, "
-                f"{len(release.samples)} clips",
-                serial / wall,
-                ">=",
-                35,
-            )
+            Table("End to end", ("command", "wall, s", "s per clip", "times faster", "range"), rows),
+            Table("Seconds per clip by step, serial script", tuple(parts), [_each(parts, count)]),
+            Table(f"Seconds per clip by stage, mepipe, {WORKERS} workers", tuple(seconds), [_each(seconds, count)]),
         ],
+        [Asked(asked, serial / wall, ">=", 35)],
     )
 
 
 @dataclass(frozen=True)
 class _Release:
-    """Demo clips in a folder, with their manifest, and one of every twelfth clip."""
+    """Demo clips in a folder, with their manifest; `part.csv` has every twelfth."""
 
     folder: Path
     samples: list[Sample]
 
-    @property
-    def frames(self) -> int:
-        return _frames(self.samples)
-
-    @property
-    def _place(self) -> dict[str, object]:
-        return {
-            "MEPIPE_MANIFESTS": self.folder,
-            "MEPIPE_ROOT_DEMO": self.folder / "release",
-            "XDG_CACHE_HOME": self.folder / "cache",
-        }
-
     def warm_up(self) -> None:
         """Files into memory, numba's cache filled."""
-        self.extract(0, self.samples[:1])
+        self.extract(WORKERS, self.samples[:WORKERS])
         for path in (self.folder / "release").rglob("*.jpg"):
             path.read_bytes()
 
@@ -95,7 +81,7 @@ class _Release:
         shutil.rmtree(self.folder / "cache" / "mepipe", ignore_errors=True)  # else clips would not be hashed again
         only = [option for sample in some for option in ("--sample", sample.id)]
         given = ("-d", "demo", "--store", self.folder / "store", "--json", "-j", workers, *only)
-        wall, out = _command("mepipe", "extract", *given, **self._place)
+        wall, out = _command("mepipe", "extract", *given, **_places(self.folder))
         shutil.rmtree(self.folder / "store")
         return wall, json.loads(out)["seconds"]
 
@@ -104,7 +90,7 @@ class _Release:
         option = ("--threads", threads) if threads else ()
         part, root, arrays = self.folder / "part.csv", self.folder / "release", self.folder / "arrays"
         wall, out = _command("benchmarks.serial_script", part, root, arrays, *option)
-        share = _frames(self.samples[::_EVERY]) / self.frames
+        share = _frames(self.samples[::_EVERY]) / _frames(self.samples)
         parts = {step: took / share for step, took in json.loads(out.splitlines()[-1]).items()}
         work = sum(parts.values())
         return wall - work * share + work, parts
@@ -112,35 +98,19 @@ class _Release:
 
 def _written(folder: Path, subjects: int, clips: int) -> _Release:
     demo.write(folder / "release", "samm", subjects=subjects, clips=clips, seed=0, workers=WORKERS)
-    _command("mepipe", "manifest", "build", "demo", **_Release(folder, [])._place)
+    _command("mepipe", "manifest", "build", "demo", **_places(folder))
     header, *lines = (folder / "demo.csv").read_text(encoding="utf-8").splitlines()
     (folder / "part.csv").write_text("\n".join([header, *lines[::_EVERY]]) + "\n", encoding="utf-8")
     return _Release(folder, manifest.read(folder / "demo.csv"))
 
 
-def _tables(
-    release: _Release,
-    others: dict[str, float],
-    walls: np.ndarray,
-    few: float,
-    parts: dict[str, float],
-    seconds: dict[str, float],
-) -> list[Table]:
-    count = len(release.samples)
-    serial, wall = next(iter(others.values())), float(np.median(walls))
-    rows: list[Row] = [(label, took, took / count, serial / took, "") for label, took in others.items()]
-    spread = f"{serial / walls.max():.1f}-{serial / walls.min():.1f}"
-    rows.append((f"mepipe extract, {WORKERS} workers", wall, wall / count, serial / wall, spread))
-    further = 1 - _frames(release.samples[:WORKERS]) / release.frames  # the share of the work that `few` leaves
-    note = (
-        f"Start-up of mepipe and its first {WORKERS} clips take {few:.1f} s; for every further clip it is "
-        f"{sum(parts.values()) * further / (wall - few):.0f} times faster than the script, both without their start."
-    )
-    return [
-        Table("End to end", ("command", "wall, s", "s per clip", "times faster", "range"), rows, note),
-        Table("Seconds per clip by step, serial script", tuple(parts), [_each(parts, count)]),
-        Table(f"Seconds per clip by stage, mepipe, {WORKERS} workers", tuple(seconds), [_each(seconds, count)]),
-    ]
+def _places(folder: Path) -> dict[str, object]:
+    """Where mepipe finds what, as environment variables."""
+    return {
+        "MEPIPE_MANIFESTS": folder,
+        "MEPIPE_ROOT_DEMO": folder / "release",
+        "XDG_CACHE_HOME": folder / "cache",
+    }
 
 
 def _frames(samples: Sequence[Sample]) -> int:

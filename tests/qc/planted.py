@@ -64,13 +64,8 @@ def frozen(entry: Entry) -> Clip:
 
 def turn(entry: Entry, degrees: float = 4.0) -> Clip:
     """The head turns to the side and back: a field that no shift, rotation and growth undoes."""
-    spec = entry.spec
-    sharp, _ = render.clip(replace(spec, noise=0.0))
-    landmarks = clips.mesh()(sharp[0][..., None])
-    assert landmarks is not None
-    angles = np.deg2rad(degrees) * np.sin(np.pi * np.arange(spec.frames) / (spec.frames - 1)) ** 2
-    turned = np.stack([_yawed(frame, landmarks, float(a)) for frame, a in zip(sharp, angles, strict=True)])
-    return Clip(f"{entry.name}-turn", entry, _noisy(turned, entry), spec.apex)
+    course = np.sin(np.pi * np.arange(entry.spec.frames) / (entry.spec.frames - 1)) ** 2
+    return Clip(f"{entry.name}-turn", entry, _turned(entry, degrees * course), entry.spec.apex)
 
 
 def light(entry: Entry, levels: int = 12) -> Clip:
@@ -95,11 +90,7 @@ def flat(entry: Entry) -> Clip:
 
 def from_the_side(entry: Entry, degrees: float = 25.0) -> Clip:
     """The head is turned away in all frames."""
-    sharp, _ = render.clip(replace(entry.spec, noise=0.0))
-    landmarks = clips.mesh()(sharp[0][..., None])
-    assert landmarks is not None
-    turned = np.stack([_yawed(frame, landmarks, float(np.deg2rad(degrees))) for frame in sharp])
-    return Clip(f"{entry.name}-side", entry, _noisy(turned, entry), entry.spec.apex)
+    return Clip(f"{entry.name}-side", entry, _turned(entry, np.full(entry.spec.frames, degrees)), entry.spec.apex)
 
 
 def stranger(entry: Entry, other: Entry) -> Clip:
@@ -107,17 +98,25 @@ def stranger(entry: Entry, other: Entry) -> Clip:
     return replace(clean(other, f"{entry.name}-stranger"), entry=entry)
 
 
-def gaps(entry: Entry, share: float = 0.1) -> Clip:
-    """A recorder that dropped frames."""
+def gaps(entry: Entry) -> Clip:
+    """A recorder that dropped every eighth frame."""
     whole = clean(entry, f"{entry.name}-gaps")
-    lost = np.linspace(4, len(whole.frames) - 4, round(share * len(whole.frames)) + 1).astype(int)
-    return replace(whole, lacks=tuple(lost.tolist()))
+    return replace(whole, lacks=tuple(range(4, len(whole.frames), 8)))
 
 
 def part(clip: Clip, start: int) -> Clip:
-    """A second sample, cut from the same recording from frame `start` (an index) on."""
-    frames, apex = clip.frames[start:], max(clip.apex - start, 1)
-    return replace(clip, id=f"{clip.id}-part", frames=frames, apex=apex, first=clip.first + start, cut_from=clip.id)
+    """A second sample, cut from the same recording from frame `start` (an index, before the apex) on."""
+    cut = replace(clip, frames=clip.frames[start:], apex=clip.apex - start, first=clip.first + start)
+    return replace(cut, id=f"{clip.id}-part", cut_from=clip.id)
+
+
+def _turned(entry: Entry, degrees: np.ndarray) -> Frames:
+    """The clip with its head turned sideways by so much in each frame."""
+    sharp, _ = render.clip(replace(entry.spec, noise=0.0))
+    landmarks = clips.mesh()(sharp[0][..., None])
+    assert landmarks is not None
+    turned = [_yawed(frame, landmarks, float(a)) for frame, a in zip(sharp, np.deg2rad(degrees), strict=True)]
+    return _noisy(np.stack(turned), entry)
 
 
 def _yawed(frame: np.ndarray, landmarks: np.ndarray, angle: float) -> np.ndarray:
