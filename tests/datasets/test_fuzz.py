@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from openpyxl.cell.cell import ERROR_CODES
 
 from mepipe.datasets import adapters, manifest
 from mepipe.datasets.findings import Release
@@ -175,7 +176,8 @@ def check_rows(name: str, found: Release, sheets: Sequence[Sheet]) -> None:
     read = {found.rows[sample.id] for sample in found.samples}
     for where, (sheet, index) in rows.items():
         titled = [plain(cell) for cell, title in zip(sheet.body[index], sheet.titles, strict=False) if title]
-        blank = all(not text or text.startswith("=") for text in titled)  # a formula nobody has computed has no value
+        # A formula nobody has computed has no value, nor has one that came to an error, such as #REF!.
+        blank = all(not text or text.startswith("=") or text in ERROR_CODES for text in titled)
         if not (blank or sheet.damaged or sheet.copies):
             assert where in read | told
 
