@@ -19,7 +19,6 @@ from numba import float32, njit
 _OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
 _ONE = np.float32(1)
 _HALF = np.float32(0.5)
-_QUARTER = np.float32(0.25)
 _ZERO = np.float32(0)
 _TINY = np.float32(1.1920929e-07)  # FLT_EPSILON: below it OpenCV does not divide by a squared gradient
 _PLANE = "float32[:,::1]"
@@ -121,10 +120,15 @@ def linearise(reference, seen, flow, linear):
             linear[3, y + 1, x + 1] = seen[y, x, 0] - constant - reference[y, x]
 
 
-@njit(f"void({_PLANE}, {_PLANE}, {_PLANES}, {_PLANES})", **_OPTIONS)
-def linearise_mean(reference, seen, flow, linear):
-    """The same with the mean of both frames' gradients. A pixel whose target lies outside the frame carries no data."""
+@njit(f"void({_PLANE}, {_PLANE}, {_PLANE}, float32, {_PLANES}, {_PLANES}, float32)", **_OPTIONS)
+def linearise_mean(reference, seen, mean, share, flow, linear, floor):
+    """The same with the gradient of `mean` and `seen` together, of which `seen` has this share.
+
+    floor: added to the squared gradient: the data term is quadratic below a residual of lambda * theta * floor, the L1
+    norm above. A pixel whose target lies outside the frame carries no data.
+    """
     height, width = reference.shape
+    rest = _ONE - share
     for y in range(height):
         up = max(y - 1, 0)
         down = min(y + 1, height - 1)
@@ -134,10 +138,10 @@ def linearise_mean(reference, seen, flow, linear):
             u = flow[0, y + 1, x + 1]
             v = flow[1, y + 1, x + 1]
             inside = x + u >= 0 and x + u <= width - 1 and y + v >= 0 and y + v <= height - 1
-            weight = _QUARTER if inside else _ZERO
-            gx = weight * (reference[y, right] - reference[y, left] + seen[y, right] - seen[y, left])
-            gy = weight * (reference[down, x] - reference[up, x] + seen[down, x] - seen[up, x])
+            weight = _HALF if inside else _ZERO
+            gx = weight * (rest * (mean[y, right] - mean[y, left]) + share * (seen[y, right] - seen[y, left]))
+            gy = weight * (rest * (mean[down, x] - mean[up, x]) + share * (seen[down, x] - seen[up, x]))
             linear[0, y + 1, x + 1] = gx
             linear[1, y + 1, x + 1] = gy
-            linear[2, y + 1, x + 1] = _ONE / max(gx * gx + gy * gy, _TINY)
+            linear[2, y + 1, x + 1] = _ONE / max(gx * gx + gy * gy + floor, _TINY)
             linear[3, y + 1, x + 1] = seen[y, x] - gx * u - gy * v - reference[y, x]

@@ -1,4 +1,4 @@
-"""How one TV-L1 pair is solved: pyramid, cold start, warm start, warps. For `mepipe.ops.tvl1` alone."""
+"""How TV-L1 is solved: pyramid, cold start, the two sweeps over a clip, warps. For `mepipe.ops.tvl1` alone."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ import numpy as np
 
 from mepipe.ops import _tvl1_kernels as kernels
 from mepipe.ops._median import median5
-from mepipe.ops.tvl1 import RUNAWAY, SETTLED, SMALLEST
+from mepipe.ops.tvl1 import MEDIAN_TO_SIGMA, NOISIEST, RUNAWAY, SETTLED, SMALLEST, SPARSE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mepipe.ops.tvl1 import Preset
 
-# Warps of a warm start, which has two at least: one alone lags behind motion in a small part of the frame.
+# Warps of a target in either sweep over a clip; one in each is the rule.
 MOST_WARPS = 5
+# Pixels of the targets that are swept over together, 32 of 224 x 224; what is kept of them takes 40 MB.
+WINDOW = 32 * 224 * 224
 # A warm start follows a pixel or two of motion between two targets. It is given up where, in any block of this many
 # pixels, the mean residual (grey levels) is more than twice what the previous target ended with, plus this.
 BLOCK = 16
@@ -31,7 +35,28 @@ class Solution(NamedTuple):
     residual: np.ndarray
 
 
-def pyramid(frame: np.ndarray, preset: Preset) -> list[np.ndarray]:
+class Mean(NamedTuple):
+    """The mean of frames, float32 [H, W], and the share that one more would have in it."""
+
+    frame: np.ndarray
+    share: float
+
+
+def solutions(reference: np.ndarray, targets: np.ndarray, preset: Preset, mode: str) -> Iterator[Solution]:
+    """One for each target, in order."""
+    base = _pyramid(reference, preset)
+    if mode == "exact":
+        yield from (_descend(base, _pyramid(target, preset), preset) for target in targets)
+        return
+    last = _at_rest(reference.shape)
+    longest = max(1, WINDOW // reference.size)
+    for window in np.array_split(targets, -(-len(targets) // longest)) if len(targets) else ():
+        found = _sweep(base, window, last, preset)
+        yield from found
+        last = found[-1]
+
+
+def _pyramid(frame: np.ndarray, preset: Preset) -> list[np.ndarray]:
     """Float32 levels, finest first; what varies slowly is removed from each, so that coarse ones keep coarse detail."""
     level: np.ndarray = frame.astype(np.float32)
     levels = [level]
@@ -44,18 +69,13 @@ def pyramid(frame: np.ndarray, preset: Preset) -> list[np.ndarray]:
     return [_detail(level, preset.detail) for level in levels]
 
 
-def finest(frame: np.ndarray, preset: Preset) -> np.ndarray:
-    """The first level alone: what a warm start needs."""
-    return _detail(frame.astype(np.float32), preset.detail)
-
-
 def _detail(level: np.ndarray, sigma: float) -> np.ndarray:
     if sigma == 0:
         return level
     return cv2.subtract(level, cv2.GaussianBlur(level, (0, 0), sigma, borderType=cv2.BORDER_REFLECT))
 
 
-def descend(base: list[np.ndarray], levels: list[np.ndarray], preset: Preset) -> Solution:
+def _descend(base: list[np.ndarray], levels: list[np.ndarray], preset: Preset) -> Solution:
     """Cold start: from the coarsest level down, the dual variables at zero on each, as in OpenCV."""
     flow = np.zeros((2, base[-1].shape[0] + 2, base[-1].shape[1] + 2), np.float32)
     for reference, target in zip(base[::-1], levels[::-1], strict=True):
@@ -64,11 +84,11 @@ def descend(base: list[np.ndarray], levels: list[np.ndarray], preset: Preset) ->
         sources = _sources(target, preset)
         for _ in range(preset.warps):
             seen = _look_up(sources, flow, preset)
-            moved = _relax(reference, seen, flow, dual, preset)
+            moved = _relax(reference, seen, Mean(reference, 0.5), flow, dual, preset)
     return Solution(flow, dual, moved < SETTLED, _residual(reference, seen))
 
 
-def at_rest(shape: tuple[int, ...]) -> Solution:
+def _at_rest(shape: tuple[int, ...]) -> Solution:
     """What the reference itself would have as a target: no motion."""
     height, width = shape
     blocks = np.zeros((height // BLOCK, width // BLOCK), np.float32)
@@ -76,19 +96,49 @@ def at_rest(shape: tuple[int, ...]) -> Solution:
     return Solution(flow, dual, True, blocks)
 
 
-def follow(reference: np.ndarray, target: np.ndarray, previous: Solution, preset: Preset) -> Solution | None:
-    """Warm start at the finest level from the previous target's flow and dual; None where it does not lead there."""
-    flow, dual = previous.flow.copy(), previous.dual.copy()
+def _sweep(base: list[np.ndarray], targets: np.ndarray, last: Solution, preset: Preset) -> list[Solution]:
+    """Consecutive targets, `last` the solution of the one before them, in two sweeps at the finest level.
+
+    In the first each starts from the one before, with a warp or two, and its gradients are those of a growing mean: of
+    the reference and of the targets, each where its flow points. That is a face with less noise than any frame of it.
+    In the second each starts from its own flow, with the gradients of the whole mean: the last has no more of the clip
+    to lean on than the first, and no flow lags behind the motion.
+    """
+    reference = base[0]
+    finest = [_detail(target.astype(np.float32), preset.detail) for target in targets]
+    mean = Mean(reference.copy(), 0.5)
+    found = []
+    for target, level in zip(targets, finest, strict=True):
+        warm = _follow(reference, level, last, mean, 2 * SETTLED, preset)
+        last = warm if warm and warm.settled else _descend(base, _pyramid(target, preset), preset)
+        found.append(last)
+        if preset.mean_gradient:
+            cv2.accumulateWeighted(_look_up(level, last.flow, preset), mean.frame, mean.share)
+            mean = Mean(mean.frame, mean.share / (1 + mean.share))
+    for index, (level, first) in enumerate(zip(finest, found, strict=True)):
+        again = _follow(reference, level, first, mean, SETTLED, preset)
+        found[index] = again or first._replace(settled=False)  # in place: they are large
+    return found
+
+
+def _follow(
+    reference: np.ndarray, target: np.ndarray, start: Solution, mean: Mean, enough: float, preset: Preset
+) -> Solution | None:
+    """From the flow and dual of `start`, until a warp moves the flow by less than `enough`.
+
+    None where the start does not fit the target.
+    """
+    flow, dual = start.flow.copy(), start.dual.copy()
     sources = _sources(target, preset)
     for warp in range(MOST_WARPS):
         seen = _look_up(sources, flow, preset)
         residual = _residual(reference, seen)
-        if warp == 0 and np.any(residual > 2 * previous.residual + JUMP):
+        if warp == 0 and np.any(residual > 2 * start.residual + JUMP):
             return None
-        moved = _relax(reference, seen, flow, dual, preset)
-        if warp > 0 and moved < SETTLED:
+        moved = _relax(reference, seen, mean, flow, dual, preset)
+        if moved < enough:
             return Solution(flow, dual, True, residual)
-    return None
+    return Solution(flow, dual, False, residual)
 
 
 def _enlarged(flow: np.ndarray, shape: tuple[int, ...], preset: Preset) -> np.ndarray:
@@ -122,10 +172,19 @@ def _residual(reference: np.ndarray, seen: np.ndarray) -> np.ndarray:
     return cv2.resize(difference, (width // BLOCK, height // BLOCK), interpolation=cv2.INTER_AREA)
 
 
-def _relax(reference: np.ndarray, seen: np.ndarray, flow: np.ndarray, dual: np.ndarray, preset: Preset) -> float:
-    """One warp: linearise, then iterate in place. Returns how far the flow moved, pixels root mean square."""
+def _relax(
+    reference: np.ndarray, seen: np.ndarray, mean: Mean, flow: np.ndarray, dual: np.ndarray, preset: Preset
+) -> float:
+    """One warp: linearise, then iterate in place. Returns how far the flow moved, pixels root mean square.
+
+    Gradients are of the mean with `seen` in it, where the scheme does not take them from `seen` alone.
+    """
     linear = np.zeros((4, *flow.shape[1:]), np.float32)
-    (kernels.linearise_mean if preset.mean_gradient else kernels.linearise)(reference, seen, flow, linear)
+    if preset.mean_gradient:
+        floor = np.float32(preset.noise * _noise(reference, seen))
+        kernels.linearise_mean(reference, seen, mean.frame, np.float32(mean.share), flow, linear, floor)
+    else:
+        kernels.linearise(reference, seen, flow, linear)
     before = flow[:, 1:-1, 1:-1].copy()
     for _ in range(preset.outer):
         if preset.median:
@@ -137,6 +196,13 @@ def _relax(reference: np.ndarray, seen: np.ndarray, flow: np.ndarray, dual: np.n
         _bring_back(flow)
     moved = before - flow[:, 1:-1, 1:-1]
     return float(np.sqrt(np.vdot(moved, moved) / reference.size))
+
+
+def _noise(reference: np.ndarray, seen: np.ndarray) -> float:
+    """Variance (grey levels squared) of the noise in the difference of two frames, by its median, for which a part that
+    moves hardly counts; of every fourth pixel each way, which are enough."""
+    difference = np.abs(seen[::SPARSE, ::SPARSE] - reference[::SPARSE, ::SPARSE])
+    return float(min(MEDIAN_TO_SIGMA * np.median(difference), NOISIEST) ** 2)
 
 
 def _bring_back(flow: np.ndarray) -> None:

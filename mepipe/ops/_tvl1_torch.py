@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mepipe.ops._torch import computing, separable, upload
-from mepipe.ops.tvl1 import RUNAWAY, SETTLED, SMALLEST, Preset
+from mepipe.ops.tvl1 import MEDIAN_TO_SIGMA, NOISIEST, RUNAWAY, SETTLED, SMALLEST, SPARSE, Preset
 
 # Pixels of a batch, all pairs together: 64 pairs of 224 x 224. The working memory is 75 planes of float32 for each
 # pair, for the median: .96 GB, however long the clip.
@@ -166,10 +166,18 @@ def _linearised(reference: Tensor, seen: Tensor, flow: Tensor, preset: Preset) -
         x, y = _pointed(flow)
         inside = (x >= 0) & (x <= flow.shape[3] - 1) & (y >= 0) & (y <= flow.shape[2] - 1)
         gradient = 0.5 * (_gradient(reference) + _gradient(seen[:, 0])) * inside[:, None]
+        squared = gradient.square().sum(dim=1) + preset.noise * _noise(reference, seen[:, 0])
     else:
         gradient = seen[:, 1:]
-    weight = 1 / gradient.square().sum(dim=1).clamp_min_(_TINY)
+        squared = gradient.square().sum(dim=1)
+    weight = 1 / squared.clamp_min_(_TINY)
     return _Linear(gradient, -weight, seen[:, 0] - (gradient * flow).sum(dim=1) - reference)
+
+
+def _noise(reference: Tensor, seen: Tensor) -> Tensor:
+    """As `_tvl1_solver._noise`, of each pair: [N, 1, 1]."""
+    difference = (seen - reference)[:, ::SPARSE, ::SPARSE].abs().flatten(1)
+    return (MEDIAN_TO_SIGMA * difference.quantile(0.5, dim=1)).clamp_max_(NOISIEST).square()[:, None, None]
 
 
 def _relax(linear: _Linear, flow: Tensor, dual: Tensor, preset: Preset) -> None:

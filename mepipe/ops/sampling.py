@@ -13,7 +13,7 @@ from mepipe.ops import temporal
 STRATEGIES = ("uniform", "key-frame", "middle", "apex-window", "random", "full", "onset-apex")
 
 # Standard deviation of the smoothing kernel in seconds; see `smoothing_width`.
-_SMOOTHING = 0.012
+_SMOOTHING = 0.020
 
 
 def indices(
@@ -98,16 +98,16 @@ def at(frames: np.ndarray, positions: np.ndarray, width: float = 0.0) -> np.ndar
 
     frames: uint8 or floating point [T, ...]. positions: [count] in 0..T-1.
     width 0: linear interpolation between neighbours; at a whole position the frame itself.
-    width > 0: a parabola is fitted to the neighbouring frames, weighted by a Gaussian of that standard
+    width > 0: a quartic is fitted to the neighbouring frames, weighted by a Gaussian of that standard
     deviation in frames, and read at the position; beyond its ends the clip is mirrored, because an expression
-    rests at onset and offset. Sensor noise falls to 0.45 of its size within the clip and 0.58 at its ends
-    (width 2.4), and the peak of a movement of 0.15 s loses 0.5 % (200 fps). A clip that is cut in mid-rise is not at
-    rest: there the first frame moves by 4 % of the whole movement. `smoothing_width` gives a width.
+    rests at onset and offset. Sensor noise falls to 0.40 of its size within the clip and 0.53 at its ends
+    (width 4), and the peak of a movement of 0.15 s loses 0.4 % (200 fps). A clip that is cut in mid-rise is not at
+    rest: there the first frame moves by 6 % of the whole movement. `smoothing_width` gives a width.
     """
     frames = np.asarray(frames)
     where = _checked(len(frames), positions, width)
     if _smooths(len(frames), width):
-        return temporal.mix(_local_parabola(len(frames), where, width), frames, onto=frames[0])
+        return temporal.mix(_local_quartic(len(frames), where, width), frames, onto=frames[0])
     out = np.empty((len(where), *frames.shape[1:]), dtype=np.float32)
     for result, position in zip(out, where, strict=True):
         before = int(position)
@@ -121,7 +121,7 @@ def weights(n_frames: int, positions: np.ndarray, width: float = 0.0) -> np.ndar
     """What `at` multiplies the frames by: float64 [count, T], rows sum to one."""
     where = _checked(n_frames, positions, width)
     if _smooths(n_frames, width):
-        return _local_parabola(n_frames, where, width)
+        return _local_quartic(n_frames, where, width)
     before = where.astype(np.int64)
     found = np.zeros((len(where), n_frames))
     rows = np.arange(len(where))
@@ -131,8 +131,8 @@ def weights(n_frames: int, positions: np.ndarray, width: float = 0.0) -> np.ndar
 
 
 def _smooths(n_frames: int, width: float) -> bool:
-    # So narrow a Gaussian leaves neighbours less than 1/2000 of the weight: the fit is the interpolation.
-    return width >= 0.25 and n_frames > 1
+    # So narrow a Gaussian leaves the second neighbours less than 1/2000 of the weight: nothing is averaged.
+    return width >= 0.5 and n_frames > 1
 
 
 def _checked(n_frames: int, positions: np.ndarray, width: float) -> np.ndarray:
@@ -151,31 +151,32 @@ def _checked(n_frames: int, positions: np.ndarray, width: float) -> np.ndarray:
 
 
 def smoothing_width(fps: float) -> float:
-    """A width for `at` that removes noise and hardly any motion, in frames: 12 ms, or 0 below 83 fps.
+    """A width for `at` that removes noise and hardly any motion, in frames: 20 ms, or 0 below 50 fps.
 
-    2.4 frames at 200 fps, 1.2 at 100. Below one frame a parabola passes through the neighbours and smooths nothing.
+    4 frames at 200 fps, 2 at 100. Below one frame a quartic passes through the neighbours and smooths next to nothing.
     Chosen with the `micro` preset of TV-L1: `python -m benchmarks --only accuracy_grid`.
     """
     width = fps * _SMOOTHING
     return width if width >= 1 else 0.0
 
 
-def _local_parabola(n_frames: int, where: np.ndarray, width: float) -> np.ndarray:
-    """Weights of a parabola fitted around each position, read there: float64 [count, T], rows sum to one."""
-    number = np.arange(1 - n_frames, 2 * n_frames - 1)  # the clip and its mirror images
+def _local_quartic(n_frames: int, where: np.ndarray, width: float) -> np.ndarray:
+    """Weights of a quartic fitted around each position, read there: float64 [count, T], rows sum to one.
+
+    At equal noise it lowers a short peak less than a parabola does, which is fitted over fewer frames.
+    """
+    # Cut off where it has become nothing, but never so close that fewer than five frames are left.
+    reach = max(4 * width, 2.5)
+    number = np.floor(where).astype(np.int64)[:, None] + np.arange(-int(reach), int(reach) + 2)
     distance = number - where[:, None]
-    # Cut off where it has become nothing (denormal numbers would slow the product down), but never so close that fewer
-    # than three frames are left.
-    near = np.abs(distance) <= max(4 * width, 1.5)
-    kernel = np.where(near, np.exp(-0.5 * (distance / width) ** 2), 0)
-    moment = [(kernel * distance**power).sum(axis=1) for power in range(5)]
-    normal = np.stack([np.stack(moment[power : power + 3], axis=-1) for power in range(3)], axis=-2)
-    at_zero = np.broadcast_to([[1.0], [0.0], [0.0]], (len(where), 3, 1))
-    a, b, c = np.linalg.solve(normal, at_zero)[..., 0].T[..., None]
-    weights = kernel * (a + b * distance + c * distance**2)
+    kernel = np.where(np.abs(distance) <= reach, np.exp(-0.5 * (distance / width) ** 2), 0)
+    powers = np.stack([(distance / width) ** power for power in range(5)], axis=-1)
+    normal = np.einsum("ct,ctp,ctq->cpq", kernel, powers, powers)
+    at_zero = np.broadcast_to(np.eye(5)[:, :1], (len(where), 5, 1))
+    weights = kernel * (powers @ np.linalg.solve(normal, at_zero))[..., 0]
     folded = np.zeros((len(where), n_frames))
-    source = np.abs(number)
-    np.add.at(folded.T, np.minimum(source, 2 * (n_frames - 1) - source), weights.T)
+    source = number % (2 * (n_frames - 1))  # beyond its ends the clip is mirrored
+    np.add.at(folded, (np.arange(len(where))[:, None], np.minimum(source, 2 * (n_frames - 1) - source)), weights)
     return folded
 
 

@@ -4,17 +4,21 @@ Presets. `opencv` is the scheme of `cv2.optflow.DualTVL1OpticalFlow_create()` wi
 (Sanchez, Meinhardt-Llopis, Facciolo, IPOL 2013). It agrees to about 0.0001 px as long as rounding does not change
 the iteration at which the stopping rule is met; under noise that happens, and then they differ by 0.002-0.02 px.
 `micro` is for noisy sub-pixel motion of faces. Both frames first lose what varies slowly, so that a drift of the
-light is not motion; gradients are the mean of both frames', so that their noise biases the flow less; the penalty is
-quadratic below a small slope (Huber), because skin is elastic and does not move in pieces; and a fixed number of
-iterations takes the place of a stopping rule that noise never meets.
+light is not motion; gradients are the mean of both frames', so that their noise biases the flow less; the data term
+is quadratic (Huber) where the residual is no more than noise, whose size is measured for each warp, so that a pixel
+whose gradient is small beside it has little to say; the penalty is quadratic below a small slope, because skin is
+elastic and does not move in pieces; and a fixed number of iterations takes the place of a stopping rule that noise
+never meets.
 
-Modes. `exact` solves each pair alone, through the whole pyramid. `clip` takes the targets in order and starts each
-from the flow and the dual variables of the one before (the first, from none), at the finest scale only; where that
-start does not fit the new frame, it goes through the pyramid.
+Modes. `exact` solves each pair alone, through the whole pyramid. `clip` takes the targets in order, at the finest
+scale only, in two sweeps. In the first each starts from the flow and the dual variables of the one before (the first,
+from none); where that start does not fit the new frame, it goes through the pyramid. In the second each starts from
+its own. With `micro` the gradients are then the mean of all frames, each where its flow points. A long clip is taken
+in parts, 32 targets of 224 x 224 pixels at a time.
 
 Devices. `cpu` is compiled code on one core. Any other is a Torch device, on which all pairs are solved at once by
-the same scheme, both modes as `exact`. Rounding differs, which parts them by .001-.006 px on average with `micro`, by
-.02 px with `opencv` and its stopping rule: noise of .0001 grey levels in the frames does as much.
+the same scheme, both modes as `exact`. Rounding differs, which parts them by .001 px on average with `micro`, by .02 px
+with `opencv` and its stopping rule: noise of .0001 grey levels in the frames does as much.
 """
 
 from __future__ import annotations
@@ -32,6 +36,11 @@ SETTLED = 0.06
 # Without a median filter, a pixel whose flow lies further from its neighbours' median (pixels) after a warp is put
 # there: of a thin edge that moves by more than its width, each warp looks up something else, and some pixels run away.
 RUNAWAY = 1.5
+# The noise is measured on every fourth pixel each way. For Gaussian noise, sigma over the median of its size; and the
+# largest sigma of the difference of two frames that is still taken for noise, grey levels: a dark, fast camera's.
+SPARSE = 4
+MEDIAN_TO_SIGMA = 1.4826
+NOISIEST = 8.0
 MODES = ("exact", "clip")
 
 
@@ -51,8 +60,9 @@ class Preset:
     fused: int  # iterations between two looks at epsilon
     median: bool  # a 5 x 5 median filter of the flow before each `inner` iterations
     huber: float  # slope (pixels per pixel) below which the penalty is quadratic; 0 is total variation
+    noise: float  # times the variance of the noise, added to squared gradients; 0 is pure L1. With mean_gradient
     detail: float  # sigma (pixels of each scale) above which structure is removed first; 0 keeps all
-    mean_gradient: bool  # gradients of both frames, averaged, instead of the target's
+    mean_gradient: bool  # gradients of both frames (mode clip: of all), averaged, instead of the target's
 
 
 PRESETS = MappingProxyType(
@@ -70,6 +80,7 @@ PRESETS = MappingProxyType(
             fused=1,
             median=True,
             huber=0.0,
+            noise=0.0,
             detail=0.0,
             mean_gradient=False,
         ),
@@ -77,17 +88,18 @@ PRESETS = MappingProxyType(
         # 2 %, on frames smoothed in time (`sampling.smoothing_width`): python -m benchmarks --only accuracy_grid
         "micro": Preset(
             tau=0.2,
-            attachment=0.25,
-            theta=0.25,
-            scales=5,
-            scale_step=0.8,
-            warps=4,
+            attachment=0.3,
+            theta=0.15,
+            scales=4,
+            scale_step=0.5,
+            warps=3,
             outer=1,
             inner=30,
             epsilon=0.0,
             fused=10,
             median=False,
             huber=0.02,
+            noise=8.0,
             detail=3.0,
             mean_gradient=True,
         ),
@@ -137,15 +149,11 @@ def flow_with_report(
         return _tvl1_torch.flow_with_report(reference, targets, parameters, device)
     from mepipe.ops import _tvl1_solver as solver
 
-    base = solver.pyramid(reference, parameters)
     fields = np.empty((len(targets), 2, *reference.shape), np.float32)
     settled = np.empty(len(targets), bool)
-    last = solver.at_rest(reference.shape)
-    for index, target in enumerate(targets):
-        warm = solver.follow(base[0], solver.finest(target, parameters), last, parameters) if mode == "clip" else None
-        last = warm or solver.descend(base, solver.pyramid(target, parameters), parameters)
-        fields[index] = last.flow[:, 1:-1, 1:-1]
-        settled[index] = last.settled
+    for index, solution in enumerate(solver.solutions(reference, targets, parameters, mode)):
+        fields[index] = solution.flow[:, 1:-1, 1:-1]
+        settled[index] = solution.settled
     return fields, settled
 
 

@@ -75,7 +75,7 @@ def _timeline(params: FlowParams, annotation: Annotation, position: np.ndarray) 
 
 STAGE = Stage(
     name="flow",
-    version=3,
+    version=4,
     params=FlowParams,
     inputs=("clip",),
     output=lambda params: Output(

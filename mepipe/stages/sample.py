@@ -88,7 +88,7 @@ def _shape(params: SampleParams, clip: Shape) -> Shape:
 
 STAGE = Stage(
     name="sample",
-    version=1,
+    version=2,
     params=SampleParams,
     inputs=("clip",),
     output=lambda params: Output(

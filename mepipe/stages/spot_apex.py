@@ -37,7 +37,7 @@ def _shape(params: SpotApexParams, clip: Shape) -> Shape:
 
 STAGE = Stage(
     name="spot-apex",
-    version=1,
+    version=2,
     params=SpotApexParams,
     inputs=("clip",),
     output=lambda params: Output(

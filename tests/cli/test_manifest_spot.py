@@ -15,6 +15,7 @@ from mepipe.cli.manifest_spot import command
 from mepipe.datasets import demo, manifest, smic
 from mepipe.datasets.demo import truth
 from mepipe.errors import MepipeError, UsageError
+from mepipe.stages.spot_apex import STAGE
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,9 @@ def test_samples_get_the_apex_that_flow_finds_and_the_others_are_named(place: Pa
         assert abs(new.apex - known.numbers[known.apex]) <= 1
         assert new.onset <= new.apex <= new.offset
         assert told["spotted"][new.id]["apex"] == new.apex
-        assert new == old.model_copy(update={"apex": new.apex, "note": "apex spotted by mepipe spot-apex 1"})
+        assert new == old.model_copy(
+            update={"apex": new.apex, "note": f"apex spotted by mepipe spot-apex {STAGE.version}"}
+        )
     assert after[2] == before[2]
     assert list(told["failed"]) == [before[2].id]
     assert "No face" in told["failed"][before[2].id]
