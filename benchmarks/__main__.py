@@ -19,6 +19,7 @@ SUBJECTS = (
     "accuracy_magnet",
     "accuracy_rank_pool",
     "accuracy_apex",
+    "accuracy_qc",
     "speed_flow",
     "speed",
     "reading",

@@ -8,7 +8,7 @@ import pytest
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("subject", ["flow", "align", "eulerian", "rank_pool", "apex"])
+@pytest.mark.parametrize("subject", ["flow", "align", "eulerian", "rank_pool", "apex", "qc"])
 def test_accuracy_is_as_asked(subject):
     report = importlib.import_module(f"benchmarks.accuracy_{subject}").run(quick=True)
     missed = {a.what: f"{a.measured:.3g}, and {a.sign} {a.bound:g} is asked" for a in report.asked if not a.met}

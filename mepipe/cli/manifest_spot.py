@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 RECIPE, NODE = "spot", "apex"
 SPOTTED = "apex spotted by mepipe"
-# A clip without an expression had a share of 0.66 and a peak of 0.08 px at most; one of 0.5 px, with a blink, 0.75 and
-# 0.21 px at least (python -m benchmarks --only accuracy_apex).
+# A clip without an expression had a share of 0.68 and a peak of 0.06 px at most; one with an expression 0.77 and
+# 0.22 px at least (python -m benchmarks --only accuracy_apex).
 _LEAST_SHARE, _LEAST_PEAK = 0.7, 0.1
 
 

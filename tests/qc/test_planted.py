@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import yaml
 
+from benchmarks import planted
+from benchmarks.planted import Clip
 from mepipe.datasets.demo import render
 from tests.conftest import has_solutions, mepipe
-from tests.qc import planted
-from tests.qc.planted import Clip
 
 pytestmark = pytest.mark.skipif(not has_solutions(), reason="clips are made with MediaPipe's own face mesh")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -136,8 +137,8 @@ def _noisy(frames: np.ndarray, entry: Entry) -> Frames:
     return np.clip(np.rint(frames + grain * np.sqrt(variance)), 0, 255).astype(np.uint8)
 
 
-def write(root: Path, made: list[Clip]) -> Path:
-    """Write the clips' frames and their manifest; returns the manifest's path."""
+def write(root: Path, made: Iterable[Clip]) -> Path:
+    """Write the clips' frames and their manifest, one clip after another; returns the manifest's path."""
     with (root / "lab.csv").open("w", newline="") as file:
         table = csv.writer(file)
         columns = ["id", "subject", "clip", "onset", "apex", "offset", "fps", "emotion", "aus", "missing", "note"]
