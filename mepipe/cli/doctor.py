@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mepipe.cli import common
 from mepipe.errors import MepipeError, UsageError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Check:
 
 
 @click.command("doctor", epilog="Exit status 1: something is lacking.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@common.as_json
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
     """Say what this machine lacks, and how to get it."""
@@ -42,7 +43,9 @@ def command(ctx: click.Context, as_json: bool) -> None:
 
     config = settings.load()
     machine = [_python(), *_packages(), *_opencv(), _face_model(), _gpu(config.device)]
-    checks = [*machine, _store(Path(config.store)), *_roots(config)]
+    checks = [*machine, _store("store", config.store), *_roots(config)]
+    if config.upstream:
+        checks.append(_store("upstream", config.upstream))
     if as_json:
         click.echo(json.dumps([asdict(c) for c in checks], indent=1))
     else:
@@ -121,7 +124,25 @@ def _gpu(wanted: str) -> Check:
     return Check("GPU", devices.seen() + ("" if devices.count() else "; everything works on the CPU"))
 
 
-def _store(store: Path) -> Check:
+def _store(what: str, url: str) -> Check:
+    """A folder is written to, as a store's promises need it; what lies elsewhere, and upstream, are only asked."""
+    from mepipe.store import place
+
+    try:
+        there = place.at(url)
+        if isinstance(there, place.Folder) and what == "store":
+            return _folder(there.root)
+        found = there.exists("zarr.json")
+    except MepipeError as error:
+        return Check(what, str(error), f"Until then, name another in mepipe.toml or MEPIPE_{what.upper()}.")
+    except OSError as error:
+        return Check(what, f"{url}: {error.strerror}", f"Name another in mepipe.toml or MEPIPE_{what.upper()}.")
+    if what == "upstream" and not found:
+        return Check(what, f"{url} has no store", "Name another in mepipe.toml or MEPIPE_UPSTREAM.")
+    return Check(what, f"{url} {'is there' if found else 'can be reached; no store is there yet'}")
+
+
+def _folder(store: Path) -> Check:
     folder = next(p for p in (store, *store.absolute().parents) if p.exists())
     try:
         with tempfile.TemporaryDirectory(dir=folder) as private:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from mepipe.cli import common
+
 
 @click.command(
     "export-video",
@@ -15,7 +17,7 @@ import click
 @click.argument("sample")
 @click.option("--dataset", "-d", help="The database.  [default: the only one in the store]")
 @click.option("--recipe", "-r", help="The recipe whose features to show.  [default: as last extracted]")
-@click.option("--store", help="The store.  [default: cache/features.zarr]")
+@common.store
 @click.option(
     "--show", default="", help="Nodes side by side, with commas between.  [default: frames,magnify.frames,flow.tvl1]"
 )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mepipe.cli import extracted
+from mepipe.cli import common, extracted
 from mepipe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _OPTIONS = [
     ),
     click.option("--recipe", "-r", default="features", show_default=True, help="A recipe's name, or its file."),
     click.option("--root", type=click.Path(file_okay=False, path_type=Path), help="Where the release lies."),
-    click.option("--store", help="The store, a folder.  [default: cache/features.zarr]"),
+    common.store,
     click.option("--upstream", help="A store to take from what is missing; none: compute it.  [default: none]"),
     click.option("--sample", "only", multiple=True, metavar="ID", help="Compute only these samples' clips."),
     click.option(

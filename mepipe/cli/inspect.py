@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from mepipe.cli import common
+
 ON_A_SHEET = 9
 
 
@@ -16,7 +18,7 @@ ON_A_SHEET = 9
 @click.argument("sample", required=False)
 @click.option("--dataset", "-d", help="The database.  [default: the only one in the store]")
 @click.option("--recipe", "-r", help="The recipe whose features to show.  [default: as last extracted]")
-@click.option("--store", help="The store, a folder.  [default: cache/features.zarr]")
+@common.store
 @click.option(
     "--output",
     "-o",

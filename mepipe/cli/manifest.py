@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mepipe.cli import manifest_spot
+from mepipe.cli import common, manifest_spot
 
 if TYPE_CHECKING:
     from mepipe.datasets.findings import Finding
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 GITIGNORE = "# mepipe: sheets of licensed databases may not be passed on. In a private repository, empty this file.\n"
 
 _root = click.option("--root", type=click.Path(file_okay=False, path_type=Path), help="Where the release lies.")
-_json = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 
 
 @click.group("manifest")
@@ -51,7 +50,7 @@ def _findings_json(findings: list[Finding]) -> list[dict[str, str]]:
 @click.argument("dataset")
 @_root
 @click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="The file to write.")
-@_json
+@common.as_json
 @click.pass_context
 def build(ctx: click.Context, dataset: str, root: Path | None, output: Path | None, as_json: bool) -> None:
     """Read the release of DATASET and write its manifest, manifests/<dataset>.csv."""
@@ -102,7 +101,7 @@ def _keep_out_of_git(path: Path, dataset: str) -> None:
 @command.command("check", epilog="Exit status 1: errors, warnings, or differences from the manifest.")
 @click.argument("dataset")
 @_root
-@_json
+@common.as_json
 @click.pass_context
 def check(ctx: click.Context, dataset: str, root: Path | None, as_json: bool) -> None:
     """Compare frames and sheet of DATASET's release, and both with its manifest if there is one.
@@ -142,7 +141,7 @@ def check(ctx: click.Context, dataset: str, root: Path | None, as_json: bool) ->
     help="Count its classes, too, beside what official sheets give: cde-3, four, five, seven, objective-5, ..., or a "
     "number of classes; or a set of action units: micro-au.",
 )
-@_json
+@common.as_json
 def show(dataset: str, scheme: str | None, as_json: bool) -> None:
     """Print what is in a manifest: subjects, emotions, lengths, class table, licence and citation.
 
@@ -184,7 +183,7 @@ def _manifest(name: str) -> list[Sample]:
 @command.command("diff", epilog="Exit status 1: they differ.")
 @click.argument("old")
 @click.argument("new")
-@_json
+@common.as_json
 @click.pass_context
 def diff(ctx: click.Context, old: str, new: str, as_json: bool) -> None:
     """Say what differs between two manifests (names or files), sample by sample.

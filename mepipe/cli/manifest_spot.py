@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mepipe.cli import common
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -31,12 +33,12 @@ _LEAST_SHARE, _LEAST_PEAK = 0.7, 0.1
 )
 @click.argument("dataset")
 @click.option("--root", type=click.Path(file_okay=False, path_type=Path), help="Where the release lies.")
-@click.option("--store", help="The store, a folder.  [default: cache/features.zarr]")
+@common.store
 @click.option("--sample", "only", multiple=True, metavar="ID", help="Only these.  [default: all without an apex]")
 @click.option("--workers", "-j", type=click.IntRange(1), help="Worker processes.  [default: one per core]")
 @click.option("--retry-failed", is_flag=True, help="Try again what failed for good, too.")
 @click.option("--dry-run", "-n", is_flag=True, help="Say which samples have no apex, and stop.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@common.as_json
 def command(
     dataset: str,
     root: Path | None,

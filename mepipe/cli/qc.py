@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mepipe.cli import common
+
 if TYPE_CHECKING:
     from mepipe.store import Store
 
@@ -36,7 +38,7 @@ class _Command(click.Command):
 )
 @click.option("--dataset", "-d", help="The database.  [default: the only one in the store]")
 @click.option("--recipe", "-r", help="The recipe whose features to measure.  [default: all of the newest samples]")
-@click.option("--store", help="The store, a folder or URL.  [default: cache/features.zarr]")
+@common.store
 @click.option("--all", "everything", is_flag=True, help="Print samples without a flag, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("--output", "-o", type=_FILE, help="Where to write the report.  [default: <store>/qc/<dataset>.json]")

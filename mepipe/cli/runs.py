@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mepipe.cli import common
+
 if TYPE_CHECKING:
     from mepipe.train.runs import Run
 
-_json = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 _runs = click.argument("run", nargs=-1, required=True)
 
 
@@ -29,7 +30,7 @@ def _found(names: tuple[str, ...]) -> list[Run]:
 
 
 @command.command("ls")
-@_json
+@common.as_json
 def ls(as_json: bool) -> None:
     """List runs: what each is, how far it came, and its scores of the last epoch."""
     from mepipe import settings
@@ -50,7 +51,7 @@ def ls(as_json: bool) -> None:
 
 @command.command("show")
 @_runs
-@_json
+@common.as_json
 def show(run: tuple[str, ...], as_json: bool) -> None:
     """Show runs whole: configuration, scores with their intervals, classes, and where the pictures are."""
     found = _found(run)
@@ -62,7 +63,7 @@ def show(run: tuple[str, ...], as_json: bool) -> None:
 
 @command.command("compare")
 @_runs
-@_json
+@common.as_json
 def compare(run: tuple[str, ...], as_json: bool) -> None:
     """Put runs side by side: scores, what was asked otherwise, and what their papers print on the real databases."""
     from mepipe.train import runs

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mepipe.cli import common
+
 if TYPE_CHECKING:
     from mepipe.store import Store
 
 
 @click.command("status", epilog="Exit status 1: something is missing or failed.")
 @click.option("--dataset", "-d", help="Only this database.")
-@click.option("--store", help="The store, a folder.  [default: cache/features.zarr]")
+@common.store
 @click.option("--runs", is_flag=True, help="Say instead which extractions there were, the latest last.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@common.as_json
 @click.pass_context
 def command(ctx: click.Context, dataset: str | None, store: str | None, runs: bool, as_json: bool) -> None:
     """Say what is complete, missing, failed, for each database and feature."""

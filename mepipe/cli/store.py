@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mepipe.cli import store_exchange, store_housekeeping, store_sync
+from mepipe.cli import common, store_exchange, store_housekeeping, store_sync
 
 if TYPE_CHECKING:
     from mepipe.store import Store
     from mepipe.store.verify import Findings
 
 SHOWN = 5  # missing samples named
-_store = click.option("--store", help="The store, a folder.  [default: cache/features.zarr]")
-_json = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 
 
 @click.group("store")
@@ -40,9 +38,9 @@ def _open(store: str | None) -> Store:
 
 @command.command("verify")
 @click.argument("feature", nargs=-1)
-@_store
+@common.store
 @click.option("--deep", is_flag=True, help="Read every value back, too.")
-@_json
+@common.as_json
 @click.pass_context
 def verify(ctx: click.Context, feature: tuple[str, ...], store: str | None, deep: bool, as_json: bool) -> None:
     """Check that nothing is damaged: refs, metadata, ledgers, size of every chunk; --deep: every value.

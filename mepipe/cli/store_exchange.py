@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mepipe.cli import common
+
 if TYPE_CHECKING:
     from mepipe.store import Store
     from mepipe.store.arrival import Arrived
     from mepipe.store.feature import Feature
     from mepipe.store.foreign_arrays import About
-
-_store = click.option("--store", help="The store.  [default: cache/features.zarr]")
 
 
 @click.command("export", epilog="mepipe store export samm-flow.h5 --feature samm/flow.tvl1")
@@ -24,7 +24,7 @@ _store = click.option("--store", help="The store.  [default: cache/features.zarr
 @click.option("--dataset", help="All current features of a dataset.  [default: of every dataset]")
 @click.option("--with-faces", is_flag=True, help="Also features that show a face: their licence must allow it.")
 @click.option("--layout", type=click.Choice(["h5", "npz"]), default="h5", show_default=True)
-@_store
+@common.store
 @click.pass_context
 def export(
     ctx: click.Context,
@@ -99,7 +99,7 @@ def _name_damaged(damaged: dict[str, dict[str, str]]) -> None:
 @click.option("--variable", default="", help="The array in SOURCE that holds all samples, where it holds several.")
 @click.option("--shows-face/--no-face", default=None, help="Whether a face can be seen in it.")
 @click.option("--strict", is_flag=True, help="Import nothing where a row is bad.")
-@_store
+@common.store
 @click.pass_context
 def import_(
     ctx: click.Context,

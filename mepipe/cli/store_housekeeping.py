@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mepipe.cli import common
+
 if TYPE_CHECKING:
     from mepipe.store import Store
     from mepipe.store.differences import Differences
     from mepipe.store.usage import Row
 
 SHOWN = 20  # samples that differ
-_store = click.option("--store", help="The store, a folder or URL.  [default: cache/features.zarr]")
-_json = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 
 
 def _open(store: str | None) -> Store:
@@ -44,8 +44,8 @@ def _age(seconds: float) -> str:
 
 @click.command("ls")
 @click.option("--dataset", "-d", help="Only this database.")
-@_store
-@_json
+@common.store
+@common.as_json
 def ls(dataset: str | None, store: str | None, as_json: bool) -> None:
     """List features: how much is done, size, age, and who names them.
 
@@ -76,8 +76,8 @@ def _marks(row: Row) -> str:
 
 @click.command("info")
 @click.argument("feature")
-@_store
-@_json
+@common.store
+@common.as_json
 def info(feature: str, store: str | None, as_json: bool) -> None:
     """Print what made a feature: stage, version, parameters, libraries, weights, and the same of all it came from.
 
@@ -105,8 +105,8 @@ def info(feature: str, store: str | None, as_json: bool) -> None:
 
 
 @click.command("du")
-@_store
-@_json
+@common.store
+@common.as_json
 def du(store: str | None, as_json: bool) -> None:
     """Say how many bytes each dataset, snapshot and feature takes on the disk.
 
@@ -127,8 +127,8 @@ def du(store: str | None, as_json: bool) -> None:
 @click.argument("first")
 @click.argument("second")
 @click.option("--other", help="The store of SECOND.  [default: the same]")
-@_store
-@_json
+@common.store
+@common.as_json
 @click.pass_context
 def diff(ctx: click.Context, first: str, second: str, other: str | None, store: str | None, as_json: bool) -> None:
     """Say what tells two datasets, snapshots or features apart.
@@ -169,8 +169,8 @@ def _show_differences(found: Differences) -> None:
 @click.option("--yes", is_flag=True, help="Remove it.  [default: say what would be]")
 @click.option("--keep", "names", multiple=True, metavar="FEATURE", help="Not this one, or this snapshot; many times.")
 @click.option("--grace", type=click.FloatRange(0), default=14, show_default=True, metavar="DAYS", help="Younger stays.")
-@_store
-@_json
+@common.store
+@common.as_json
 def gc(yes: bool, names: tuple[str, ...], grace: float, store: str | None, as_json: bool) -> None:
     """Remove features and snapshots that no ref and no keep list (`mepipe store keep`) names, once they are old enough.
 
@@ -196,8 +196,8 @@ def gc(yes: bool, names: tuple[str, ...], grace: float, store: str | None, as_js
 @click.command("keep")
 @click.argument("feature", required=False)
 @click.option("--remove", is_flag=True, help="Keep it no longer.")
-@_store
-@_json
+@common.store
+@common.as_json
 def keep(feature: str | None, remove: bool, store: str | None, as_json: bool) -> None:
     """Keep FEATURE, or a whole snapshot, from gc; without it: print the keep list."""
     from mepipe.store import housekeeping
@@ -214,8 +214,8 @@ def keep(feature: str | None, remove: bool, store: str | None, as_json: bool) ->
 @click.command("compact")
 @click.argument("feature", nargs=-1, required=True)
 @click.option("--undo", is_flag=True, help="Back to files of one sample each, which extract can repair.")
-@_store
-@_json
+@common.store
+@common.as_json
 def compact(feature: tuple[str, ...], undo: bool, store: str | None, as_json: bool) -> None:
     """Pack a finished FEATURE into few large files, for archives and object storage.
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from mepipe.cli import common
+
 if TYPE_CHECKING:
     from mepipe.store import Store
     from mepipe.store.feature import Feature
@@ -22,7 +24,7 @@ _OPTIONS = [
     click.option("--store", help="Your own store.  [default: cache/features.zarr]"),
     click.option("--jobs", "-j", type=click.IntRange(1, 64), default=8, show_default=True, help="Samples at once."),
     click.option("--dry-run", "-n", is_flag=True, help="Say what would be moved, and stop."),
-    click.option("--json", "as_json", is_flag=True, help="As JSON."),
+    common.as_json,
 ]
 EPILOG = (
     "Stopped at any moment, the same command goes on where it was. Keys and addresses: docs/sharing.md. "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mepipe.cli import common
 from mepipe.cli.options import option
 from mepipe.models import configs
 
@@ -55,7 +56,7 @@ _SHARED = [
     click.option(
         "--config", "configuration", help="Named configuration.  [default: paper; with --backbone tiny, tiny]"
     ),
-    click.option("--store", help="The store, a folder.  [default: cache/features.zarr]"),
+    common.store,
     click.option("--recipe", help="Take the features of this recipe only.  [default: any]"),
     click.option("--feature", multiple=True, help="Read this feature instead of the model's, as an imported one."),
     click.option("--weights", help="Checkpoint file, or its folder [default: cache/weights], or: random."),

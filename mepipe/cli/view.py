@@ -8,13 +8,15 @@ from pathlib import Path
 
 import click
 
+from mepipe.cli import common
+
 
 @click.command(
     "view",
     epilog="Examples: mepipe view; mepipe view --store /mnt/team/features.zarr --port 8000. On a machine that is "
     "reached by ssh: ssh -L 8000:localhost:8000 HOST, and there mepipe view --port 8000.",
 )
-@click.option("--store", help="The store, a folder or a URL.  [default: cache/features.zarr]")
+@common.store
 @click.option("--runs", type=click.Path(file_okay=False, path_type=Path), help="The folder of runs.  [default: runs]")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The port.  [default: one that is free]")
 @click.option(

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from mepipe.cli import common
+
 
 @click.group("weights")
 def command() -> None:
@@ -14,7 +16,7 @@ def command() -> None:
 
 
 @command.command("ls")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@common.as_json
 def ls(as_json: bool) -> None:
     """List the named weights: which are there, and where to get those that are not."""
     from mepipe import weights
