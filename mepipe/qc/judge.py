@@ -81,7 +81,7 @@ LIMITS: dict[str, Limit] = {
         at="peak",
     ),
     "blink": Limit(
-        0.6,
+        0.4,
         "px at 224",
         "how far both upper lids go down and, within half a second, up again; a mean over the lids' edges",
         "Blinks at {blink_at:.0f} ms: the lids go down by {value:.1f} px and up again; elsewhere the face moves by "
