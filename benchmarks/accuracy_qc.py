@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks import planted
 from benchmarks.planted import Clip
 from benchmarks.tables import Asked, Report, Row, Table
+from benchmarks.whole import command
 from mepipe.datasets.demo import plan
 from mepipe.datasets.demo.plan import Entry
 from mepipe.qc import survey
@@ -43,8 +42,8 @@ FAULTS: dict[str, tuple[str, Callable[[Entry], Clip]]] = {
 
 
 def run(quick: bool = False) -> Report:
-    """126 clean clips and six of each fault; a few of either when `quick`."""
-    subjects, each, count = (3, 2, 1) if quick else (24, 5, 6)
+    """126 clean clips and twelve of each fault; a few of either when `quick`."""
+    subjects, each, count = (3, 2, 1) if quick else (24, 5, 12)
     entries = plan.entries(subjects, each, 0, fps=(200.0, 100.0, 30.0))
     others = planted.entries(count, len(FAULTS), seed=6)
     chosen = {flag: others[k :: len(FAULTS)][:count] for k, flag in enumerate(FAULTS)}
@@ -52,7 +51,7 @@ def run(quick: bool = False) -> Report:
         clean = _surveyed(pool.map(planted.clean, entries))
         made = pool.map(_plant, *zip(*[(flag, entry) for flag in FAULTS for entry in chosen[flag]], strict=True))
         faulty = _surveyed(made)
-    found = {flag: [faulty[f"{entry.name}-{_SUFFIX.get(flag, flag)}"] for entry in chosen[flag]] for flag in FAULTS}
+    found = {flag: [faulty[f"{entry.name}-{flag}"] for entry in chosen[flag]] for flag in FAULTS}
     rows = [_row(flag, list(clean.values()), found.get(flag, [])) for flag in LIMITS]
     alarms = sum(bool(sample["flags"]) for sample in clean.values())
     missed = sum(flag not in _raised(sample) for flag, samples in found.items() for sample in samples)
@@ -62,12 +61,8 @@ def run(quick: bool = False) -> Report:
     return Report(TITLE, text, [Table("Flags", header, rows)], asked)
 
 
-# How `planted` ends a clip's name, where that is not the flag's.
-_SUFFIX = {"missing": "gaps", "illumination": "light", "asymmetry": "side"}
-
-
 def _plant(flag: str, entry: Entry) -> Clip:
-    return FAULTS[flag][1](entry)
+    return replace(FAULTS[flag][1](entry), id=f"{entry.name}-{flag}")
 
 
 def _surveyed(made: Iterable[Clip]) -> Samples:
@@ -75,9 +70,8 @@ def _surveyed(made: Iterable[Clip]) -> Samples:
     with tempfile.TemporaryDirectory(prefix="mepipe-bench-") as name:
         folder = Path(name)
         manifest, store = planted.write(folder, made), str(folder / "store")
-        command = [sys.executable, "-m", "mepipe", "extract", "--manifest", str(manifest), "--store", store, "-j", "2"]
-        where = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
-        subprocess.run(command, env=where, check=True, capture_output=True)
+        given = ("--manifest", manifest, "--store", store, "-j", 2)
+        command("mepipe", "extract", *given, XDG_CACHE_HOME=folder / "cache")
         samples: Samples = survey.survey(store, "lab", None, workers=1)["samples"]
         return samples
 

@@ -81,7 +81,7 @@ class _Release:
         shutil.rmtree(self.folder / "cache" / "mepipe", ignore_errors=True)  # else clips would not be hashed again
         only = [option for sample in some for option in ("--sample", sample.id)]
         given = ("-d", "demo", "--store", self.folder / "store", "--json", "-j", workers, *only)
-        wall, out = _command("mepipe", "extract", *given, **_places(self.folder))
+        wall, out = command("mepipe", "extract", *given, **_places(self.folder))
         shutil.rmtree(self.folder / "store")
         return wall, json.loads(out)["seconds"]
 
@@ -89,7 +89,7 @@ class _Release:
         """Seconds that the script takes for all clips, and its steps."""
         option = ("--threads", threads) if threads else ()
         part, root, arrays = self.folder / "part.csv", self.folder / "release", self.folder / "arrays"
-        wall, out = _command("benchmarks.serial_script", part, root, arrays, *option)
+        wall, out = command("benchmarks.serial_script", part, root, arrays, *option)
         share = _frames(self.samples[::_EVERY]) / _frames(self.samples)
         parts = {step: took / share for step, took in json.loads(out.splitlines()[-1]).items()}
         work = sum(parts.values())
@@ -98,7 +98,7 @@ class _Release:
 
 def _written(folder: Path, subjects: int, clips: int) -> _Release:
     demo.write(folder / "release", "samm", subjects=subjects, clips=clips, seed=0, workers=WORKERS)
-    _command("mepipe", "manifest", "build", "demo", **_places(folder))
+    command("mepipe", "manifest", "build", "demo", **_places(folder))
     header, *lines = (folder / "demo.csv").read_text(encoding="utf-8").splitlines()
     (folder / "part.csv").write_text("\n".join([header, *lines[::_EVERY]]) + "\n", encoding="utf-8")
     return _Release(folder, manifest.read(folder / "demo.csv"))
@@ -121,7 +121,7 @@ def _each(seconds: dict[str, float], count: int) -> tuple[float, ...]:
     return tuple(took / count for took in seconds.values())
 
 
-def _command(module: str, *args: object, **variables: object) -> tuple[float, str]:
+def command(module: str, *args: object, **variables: object) -> tuple[float, str]:
     """Wall seconds and standard output of `python -m module args`; raises with its errors where it fails."""
     environment = {**os.environ, **{name: str(value) for name, value in variables.items()}}
     start = time.perf_counter()

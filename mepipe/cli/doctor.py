@@ -128,17 +128,18 @@ def _store(what: str, url: str) -> Check:
     """A folder is written to, as a store's promises need it; what lies elsewhere, and upstream, are only asked."""
     from mepipe.store import place
 
+    mend = f"Name another in mepipe.toml or MEPIPE_{what.upper()}."
     try:
         there = place.at(url)
         if isinstance(there, place.Folder) and what == "store":
             return _folder(there.root)
         found = there.exists("zarr.json")
     except MepipeError as error:
-        return Check(what, str(error), f"Until then, name another in mepipe.toml or MEPIPE_{what.upper()}.")
+        return Check(what, str(error), mend)
     except OSError as error:
-        return Check(what, f"{url}: {error.strerror}", f"Name another in mepipe.toml or MEPIPE_{what.upper()}.")
+        return Check(what, f"{url}: {error.strerror}", mend)
     if what == "upstream" and not found:
-        return Check(what, f"{url} has no store", "Name another in mepipe.toml or MEPIPE_UPSTREAM.")
+        return Check(what, f"{url} has no store", mend)
     return Check(what, f"{url} {'is there' if found else 'can be reached; no store is there yet'}")
 
 

@@ -47,7 +47,7 @@ def test_a_folder_is_tried_and_left_as_it_was(tmp_path: Path) -> None:
     assert not any(tmp_path.iterdir())
 
 
-def test_a_store_elsewhere_is_asked_not_taken_for_a_folder(s3: remotes.Tap, tmp_path: Path) -> None:  # noqa: F811
+def test_a_store_elsewhere_is_asked_not_taken_for_a_folder(s3: remotes.Tap) -> None:  # noqa: F811
     url = f"{remotes.bucket(s3)}/features.zarr"
     assert store_checks(MEPIPE_STORE=url)["store"] == (f"{url} can be reached; no store is there yet", True)
     assert store_checks(MEPIPE_UPSTREAM=url)["upstream"] == (f"{url} has no store", False)
