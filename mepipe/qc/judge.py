@@ -3,7 +3,8 @@
 Limits were measured on 126 clips of the demo, recorded without fault: of 24 subjects, at 30, 100 and 200 frames per
 second, with motion of 0.8 to 2.5 px, a head that sways, a lamp that drifts, a sensor's noise. `clean` says what these
 reach at most (`flat`: at least); a limit is 1.5 to 9 times that, and below what the planted faults make
-(`python -m benchmarks --only accuracy_qc`; a blink can be fainter: docs/qc.md). Real databases are not as clean: there limits sort, they do not convict.
+(`python -m benchmarks --only accuracy_qc`; a blink can be fainter: docs/qc.md). Real databases are not as clean: there
+limits sort, they do not convict.
 """
 
 from __future__ import annotations
