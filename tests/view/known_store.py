@@ -24,8 +24,8 @@ def values(node):
     return flow
 
 
-def write(root, samples, failed=(), dataset="demo"):
-    """The store at `root` with these samples ({id: what is otherwise than in SAMPLE}) of a dataset."""
+def write(root, samples, failed=(), dataset="demo", recipe="features"):
+    """The store at `root` with these samples ({id: what is otherwise than in SAMPLE}) of a dataset's recipe."""
     rows = [
         Sample(id=i, clip=i, **{**SAMPLE, **more}).model_dump() | {"frames": f"of {i}"} for i, more in samples.items()
     ]
@@ -33,7 +33,7 @@ def write(root, samples, failed=(), dataset="demo"):
     snapshot = layout.create_snapshot(opened.place, dataset, rows)
     nodes = {}
     for node, axes, units in (("frames", "y x channel", "grey level, 0..255"), ("flow.tvl1", "channel y x", "px")):
-        key = f"{len(node):x}" * 64
+        key = f"{len(node) + (recipe != 'features'):x}" * 64
         nodes[node] = f"{node}-{key[:8]}"
         array = values(node)
         lineage = {"stage": "flow" if axes[0] == "c" else "sample", "version": 1, "params": {"mode": "<exact>"},
@@ -50,5 +50,5 @@ def write(root, samples, failed=(), dataset="demo"):
                 feature.ledger.append([Record(name, "failed", "f", reason="align: no face")])
             else:
                 feature.ledger.append([Record(name, "done", "f", digest=feature.write(name, array))])
-    opened.set_ref(dataset, "features", snapshot, nodes)
+    opened.set_ref(dataset, recipe, snapshot, nodes)
     return opened

@@ -70,13 +70,14 @@ def _feature(shown: Shown, found: Dataset, ids: Sequence[str]) -> dict[str, Any]
         return about
     failed: dict[str, list[int]] = defaultdict(list)
     missing: list[int] = []
-    states = shown.feature.states
+    unasked: list[int] = []  # not of its snapshot: `manifest spot` computes the apex of some samples only
+    states, own = shown.feature.states, set(shown.feature.ids)
     for row, name in enumerate(ids):
         state = states.of(name)
         if state == "failed":
             failed[states.reasons[name]].append(row)
         elif state != "done":
-            missing.append(row)
+            (missing if name in own else unasked).append(row)
     names = ("key", "stage", "version", "params", "lineage", "units", "made_by")
     attributes = {name: shown.feature.attributes.get(name) for name in names}
     return {
@@ -87,6 +88,7 @@ def _feature(shown: Shown, found: Dataset, ids: Sequence[str]) -> dict[str, Any]
         "panels": [panel_name(shown, panel) for panel in shown.panels],
         "failed": failed,
         "missing": missing,
+        "unasked": unasked,
     }
 
 

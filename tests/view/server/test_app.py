@@ -24,6 +24,7 @@ from mepipe import store
 from mepipe.view.colour import flow_colours
 from mepipe.view.server import catalog
 from mepipe.view.server.pictures import Strip
+from tests.view import known_store
 from tests.view.server.conftest import COUNT, SIZE, client
 
 Ask = Callable[..., Any]
@@ -72,6 +73,17 @@ def test_what_failed_or_is_missing_is_told_by_feature(ask: Ask) -> None:
     assert features["frames"]["missing"] == []
     assert (features["strain"]["failed"], features["strain"]["missing"]) == ({truth.WHY: [19, 39]}, [59])
     assert features["flow.tvl1"]["lineage"]["upstream"]["stage"] == "align"
+
+
+def test_a_sample_that_a_feature_was_not_asked_for_is_not_missing(tmp_path: Path) -> None:
+    """As after `mepipe manifest spot`, whose feature is of the samples without an apex."""
+    known_store.write(tmp_path / "features.zarr", {"a": {}, "b": {}})
+    known_store.write(tmp_path / "features.zarr", {"b": {}}, recipe="spot+apex")
+    found = client(tmp_path).get("/api/dataset", params={"dataset": "demo"}).json()
+    told = {(one["recipe"], one["node"]): (one["missing"], one["unasked"]) for one in found["features"]}
+    assert found["id"] == ["a", "b"]
+    assert told["features", "frames"] == ([], [])
+    assert told["spot+apex", "frames"] == ([], [0])
 
 
 def test_flags_of_qc_are_told_and_whether_they_are_old(copy: Path) -> None:

@@ -126,6 +126,8 @@ def test_nothing_is_wider_than_the_window(user: User, width: int) -> None:
         time.sleep(0.2)
         wide = user.driver.execute_script("return document.getElementById('main').scrollWidth")
         assert wide <= width, at
+        sideways = "return [...document.querySelectorAll('.grid')].map(e => e.scrollWidth - e.clientWidth)"
+        assert not any(user.driver.execute_script(sideways)), at
 
 
 def test_what_is_not_there_is_said(lab: Path, opened: User) -> None:

@@ -9,7 +9,8 @@ export function model(data) {
     [id.toLowerCase(), subject[code("subject", row)], emotion[code("emotion", row)], aus[code("aus", row)],
       note[code("note", row)], clip[code("clip", row)]].join("\n"));
   const failed = data.features.map((feature) => Object.values(feature.failed ?? {}).flat());
-  const absent = data.features.filter((f) => f.panels?.length).map((f) => new Set([...Object.values(f.failed).flat(), ...f.missing]));
+  const absent = data.features.filter((f) => f.panels?.length)
+    .map((f) => new Set([...Object.values(f.failed).flat(), ...f.missing, ...f.unasked]));
   const flags = data.qc.flags ?? {};
   return {
     data, search, code,

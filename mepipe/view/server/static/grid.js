@@ -38,7 +38,7 @@ export class Grid {
   }
 
   lay() {
-    const width = this.element.clientWidth;
+    const width = this.sheet.clientWidth; // without the padding beside it
     if (!width) return;
     this.laid = this.size();
     this.columns = Math.max(1, Math.floor(width / this.width));
