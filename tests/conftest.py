@@ -12,7 +12,8 @@ import pytest
 import yaml
 from hypothesis import settings
 
-settings.register_profile("mepipe", deadline=None)  # machines are noisy: how long an example takes says nothing
+# Machines are noisy: how long an example takes says nothing.
+settings.register_profile("mepipe", deadline=None, max_examples=200)
 settings.load_profile("mepipe")
 
 SHARED = Path(__file__).parents[2] / "shared"

@@ -89,13 +89,12 @@ def samples(draw: st.DrawFn) -> list[Sample]:
     return found
 
 
-@settings(max_examples=200, deadline=None)
 @given(samples())
 def test_what_is_dumped_is_parsed(found: list[Sample]) -> None:
     assert parse(dump(found)) == found
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(max_size=120), st.booleans())
 def test_no_text_makes_anything_but_samples_or_a_clear_error(text: str, header: bool) -> None:
     try:

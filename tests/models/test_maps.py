@@ -64,7 +64,7 @@ def test_shrinking_averages_and_leaves_no_aliasing():
     np.testing.assert_allclose(found.numpy(), 0.5, atol=0.02)  # the filter's support is cut at the border
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(4, 40), st.integers(4, 40), st.integers(2, 40))
 def test_a_ramp_stays_a_ramp_away_from_the_border(height, width, size):
     x = np.broadcast_to((np.arange(width, dtype=np.float32) + 0.5) / width, (height, width))

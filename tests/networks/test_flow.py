@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torchvision.models.optical_flow import Raft_Small_Weights
@@ -38,7 +38,6 @@ def test_frames_reach_the_network_in_rgb_and_in_order() -> None:
     np.testing.assert_array_equal(found, change)
 
 
-@settings(max_examples=60)
 @given(height=st.integers(16, 200), width=st.integers(16, 200))
 def test_resized_for_the_network_flow_comes_back_in_the_frames_size_and_pixels(height: int, width: int) -> None:
     dark = np.zeros((height, width, 3), np.float32)

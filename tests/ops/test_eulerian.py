@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.signal import butter, sosfilt, sosfilt_zi, sosfiltfilt
 
@@ -74,7 +74,6 @@ def test_shape_is_kept_and_alpha_zero_changes_no_bit(shape: tuple[int, ...]) -> 
     np.testing.assert_array_equal(same, frames)
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     n_frames=st.integers(2, 40),
     fps=st.sampled_from([25.0, 30.0, 100.0, 200.0]),
@@ -88,7 +87,6 @@ def test_a_still_clip_comes_back_to_the_bit(n_frames: int, fps: float, causal: b
     np.testing.assert_array_equal(magnified, still)
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     n_frames=st.integers(2, 60),
     fps=st.floats(20, 500),

@@ -36,6 +36,6 @@ def test_every_pattern_of_zeros_and_ones_gives_its_median() -> None:
         elements=st.floats(-100, 100, width=32),
     )
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_is_the_median_with_repeated_borders(plane: np.ndarray) -> None:
     assert np.array_equal(_filtered(plane), median_filter(plane, size=5, mode="nearest"))

@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.signal import butter, sosfreqz
@@ -166,7 +166,6 @@ def test_colour_moves_by_the_luma_and_grey_as_one_channel() -> None:
     assert np.abs(change).max() > 0.05
 
 
-@settings(max_examples=60)
 @given(
     seed=st.integers(0, 1000),
     n_frames=st.integers(2, 12),
@@ -187,7 +186,6 @@ def test_grey_added_contrast_and_the_unit_of_time_change_nothing_else(
     np.testing.assert_allclose(again / scale, change, atol=1e-3)
 
 
-@settings(max_examples=20)
 @given(seed=st.integers(0, 1000), direction=st.floats(0, 2 * np.pi))
 def test_x_and_y_are_treated_alike(seed: int, direction: float) -> None:
     frames = moving(texture(seed), np.linspace(0, 0.5, 6), direction)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mepipe.errors import MepipeError, UsageError
@@ -55,7 +55,6 @@ clips = st.tuples(st.integers(1, 20), st.integers(0, 2**32 - 1)).map(
 )
 
 
-@settings(max_examples=200, deadline=None)
 @given(clips)
 def test_reversing_the_clip_negates_its_frame_weighted_image(frames: np.ndarray) -> None:
     forward, backward = (rank_pool(clip, "approximate-frames") for clip in (frames, frames[::-1]))
@@ -63,7 +62,6 @@ def test_reversing_the_clip_negates_its_frame_weighted_image(frames: np.ndarray)
     np.testing.assert_allclose(backward, -forward, atol=1e-4)
 
 
-@settings(max_examples=200, deadline=None)
 @given(clips, st.sampled_from(CLOSED), st.floats(-3, 3), st.floats(-3, 3))
 def test_pooling_is_linear_and_blind_to_a_constant(
     frames: np.ndarray, method: str, factor: float, constant: float

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mepipe.errors import MepipeError, SampleError, UsageError
@@ -16,7 +16,6 @@ def moments(draw: st.DrawFn) -> tuple[int, int, int, int]:
     return offset + 1 + draw(st.integers(0, 20)), onset, apex, offset
 
 
-@settings(max_examples=200, deadline=None)
 @given(moments(), st.sampled_from(COUNTED), st.integers(3, 40), st.integers(0, 99))
 def test_indices_are_sorted_in_range_and_as_many_as_asked(
     clip: tuple[int, int, int, int], strategy: str, count: int, seed: int
@@ -34,13 +33,11 @@ def test_indices_are_sorted_in_range_and_as_many_as_asked(
     assert np.all(steps >= (0 if short else 1))
 
 
-@settings(max_examples=200, deadline=None)
 @given(moments(), st.integers(3, 40))
 def test_key_frame_sampling_always_keeps_onset_apex_and_offset(clip: tuple[int, int, int, int], count: int) -> None:
     assert set(clip[1:]) <= set(indices("key-frame", *clip, count=count).tolist())
 
 
-@settings(max_examples=200, deadline=None)
 @given(moments(), st.integers(3, 12))
 def test_key_frame_steps_differ_little_where_there_are_frames_enough(
     clip: tuple[int, int, int, int], count: int
@@ -57,7 +54,6 @@ def test_key_frame_steps_differ_little_where_there_are_frames_enough(
     assert max(np.ptp(side) for side in (rise, fall)) <= 1
 
 
-@settings(max_examples=200, deadline=None)
 @given(moments(), st.integers(1, 40))
 def test_windows_are_consecutive_and_centred(clip: tuple[int, int, int, int], count: int) -> None:
     _, onset, apex, offset = clip
@@ -71,7 +67,6 @@ def test_windows_are_consecutive_and_centred(clip: tuple[int, int, int, int], co
         assert abs((apex - window[0]) - (window[-1] - apex)) <= 1
 
 
-@settings(max_examples=200, deadline=None)
 @given(moments(), st.integers(0, 50))
 def test_a_window_longer_than_the_movement_is_the_movement(clip: tuple[int, int, int, int], more: int) -> None:
     full = indices("full", *clip)
@@ -134,7 +129,6 @@ def test_bad_requests_are_refused() -> None:
         at(np.zeros((5, 2), np.float32), np.array([0.0]), width=-1)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.integers(1, 200), st.integers(1, 40))
 def test_positions_span_the_clip_at_regular_intervals(n_frames: int, count: int) -> None:
     where = positions(n_frames, count)
@@ -159,7 +153,6 @@ def test_whole_positions_give_the_frames_and_halves_the_means(dtype: type) -> No
     np.testing.assert_allclose(got[2], frames[1:3].astype(np.float64).mean(axis=0), rtol=1e-6)
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     st.integers(2, 40),
     st.lists(st.floats(0, 1), min_size=1, max_size=5),
@@ -174,7 +167,6 @@ def test_a_steady_change_is_interpolated_exactly(
     np.testing.assert_allclose(at(frames, where)[:, 0], start + slope * where / n_frames, atol=3e-6)  # float32 frames
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     st.floats(0.5, 3),
     st.lists(st.floats(13, 27), min_size=1, max_size=5),
@@ -188,7 +180,6 @@ def test_smoothing_leaves_a_quartic_as_it_is(width: float, where: list[float], f
     np.testing.assert_allclose(at(frames, np.array(where), width)[:, 0], course(np.array(where)), atol=3e-6)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.integers(2, 30), st.floats(0.5, 6), st.integers(0, 99))
 def test_smoothing_takes_the_clip_to_rest_at_its_ends(n_frames: int, width: float, seed: int) -> None:
     frames = np.random.default_rng(seed).random((n_frames, 4))
@@ -203,7 +194,6 @@ def test_smoothing_takes_the_clip_to_rest_at_its_ends(n_frames: int, width: floa
     np.testing.assert_allclose(at(frames, where, width), expected, atol=1e-5)  # float32
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.integers(1, 30), st.floats(0, 6), st.floats(0, 1, width=32))
 def test_a_still_clip_stays_as_it_is(n_frames: int, width: float, value: float) -> None:
     still = np.full((n_frames, 3), value, dtype=np.float32)

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import sobel
 
@@ -47,7 +47,6 @@ def test_known_deformations_have_their_closed_form_up_to_the_border(derivatives:
         np.testing.assert_allclose(strain(linear(*derivatives), variant), value, atol=EXACT)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.tuples(*[st.floats(-1, 1, width=32)] * 4))
 def test_the_tensor_and_its_norm_follow_the_derivatives(derivatives: tuple[float, float, float, float]) -> None:
     ux, uy, vx, vy = derivatives
@@ -59,7 +58,6 @@ def test_the_tensor_and_its_norm_follow_the_derivatives(derivatives: tuple[float
     np.testing.assert_allclose(strain(flow), np.sqrt(exx**2 + eyy**2 + 2 * exy**2), atol=EXACT)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(0, 2 * np.pi))
 def test_the_tensor_norm_does_not_depend_on_the_axes(seed: int, angle: float) -> None:
     gradient = np.random.default_rng(seed).uniform(-1, 1, (2, 2))
@@ -142,7 +140,6 @@ def test_an_unknown_variant_is_refused_with_the_known_ones() -> None:
 
 
 @needs_torch
-@settings(max_examples=60)
 @given(
     st.sampled_from(VARIANTS),
     st.integers(2, 9),

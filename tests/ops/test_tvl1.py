@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mepipe.errors import MepipeError
@@ -182,7 +182,6 @@ def test_same_input_gives_the_same_bits_and_leaves_the_input_alone(mode):
     assert first.dtype == np.float32
 
 
-@settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10_000), level=st.floats(-40, 40))
 def test_another_brightness_of_both_frames_changes_nothing(seed, level):
     hidden = texture(seed, 48)
@@ -192,7 +191,6 @@ def test_another_brightness_of_both_frames_changes_nothing(seed, level):
     assert distance(lit, tvl1.flow(reference, target[None])) < 0.01
 
 
-@settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_transposed_frames_exchange_u_and_v(seed):
     hidden = texture(seed, 48)
@@ -202,7 +200,6 @@ def test_transposed_frames_exchange_u_and_v(seed):
     assert distance(turned[::-1].transpose(0, 2, 1), found) < 0.01  # as above
 
 
-@settings(max_examples=10, deadline=None)
 @given(order=st.permutations(range(4)))
 def test_exact_mode_does_not_care_for_the_order_of_targets(order):
     targets = np.random.default_rng(10).integers(0, 255, (4, 24, 32), dtype=np.uint8)

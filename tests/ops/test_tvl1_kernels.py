@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
@@ -27,7 +27,6 @@ def _step(gradient: np.ndarray, residual: float, attachment: float, theta: float
     return flow[:, SIDE // 2, SIDE // 2]
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     st.floats(-20, 20),
     st.floats(-20, 20),

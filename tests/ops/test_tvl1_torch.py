@@ -13,7 +13,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mepipe.ops import tvl1
@@ -129,7 +129,6 @@ def test_no_targets_give_no_flow() -> None:
     assert tvl1.flow(frame, np.empty((0, 32, 32), np.float32), device=DEVICE).shape == (0, 2, 32, 32)
 
 
-@settings(max_examples=30)
 @given(st.integers(16, 90), st.integers(16, 90), st.sampled_from([0.5, 0.8, 0.6]), st.integers(0, 9))
 def test_planes_are_resized_and_blurred_as_opencv_does(height: int, width: int, step: float, seed: int) -> None:
     plane = np.random.default_rng(seed).uniform(0, 255, (height, width)).astype(np.float32)
@@ -144,7 +143,6 @@ def test_planes_are_resized_and_blurred_as_opencv_does(height: int, width: int, 
     np.testing.assert_allclose(rows @ plane @ columns.T, blurred, atol=1e-3)
 
 
-@settings(max_examples=30)
 @given(st.sampled_from([3, 5]), st.integers(2, 12), st.integers(0, 99))
 def test_the_median_is_opencvs_bit_for_bit(aperture: int, side: int, seed: int) -> None:
     fields = np.random.default_rng(seed).normal(size=(2, 2, side, side + 1)).astype(np.float32)

@@ -45,7 +45,7 @@ RECORDS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(RECORDS, st.integers(1, 5))
 def test_state_does_not_depend_on_how_records_are_cut_into_segments(
     tmp_path_factory: pytest.TempPathFactory, records: list[Record], size: int
