@@ -33,6 +33,7 @@ def write(root, samples, failed=(), dataset="demo", recipe="features"):
     snapshot = layout.create_snapshot(opened.place, dataset, rows)
     nodes = {}
     for node, axes, units in (("frames", "y x channel", "grey level, 0..255"), ("flow.tvl1", "channel y x", "px")):
+        # Another recipe computes otherwise, under other keys.
         key = f"{len(node) + (recipe != 'features'):x}" * 64
         nodes[node] = f"{node}-{key[:8]}"
         array = values(node)

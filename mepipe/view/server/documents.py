@@ -69,15 +69,16 @@ def _feature(shown: Shown, found: Dataset, ids: Sequence[str]) -> dict[str, Any]
     if shown.problem:
         return about
     failed: dict[str, list[int]] = defaultdict(list)
-    missing: list[int] = []
-    unasked: list[int] = []  # not of its snapshot: `manifest spot` computes the apex of some samples only
-    states, own = shown.feature.states, set(shown.feature.ids)
+    undone: list[int] = []
+    states = shown.feature.states
     for row, name in enumerate(ids):
         state = states.of(name)
         if state == "failed":
             failed[states.reasons[name]].append(row)
         elif state != "done":
-            (missing if name in own else unasked).append(row)
+            undone.append(row)
+    # A snapshot of some samples only asks nothing of the others: `manifest spot` has the apex of those without one.
+    asked = set(shown.feature.ids) if undone else set()
     names = ("key", "stage", "version", "params", "lineage", "units", "made_by")
     attributes = {name: shown.feature.attributes.get(name) for name in names}
     return {
@@ -87,8 +88,8 @@ def _feature(shown: Shown, found: Dataset, ids: Sequence[str]) -> dict[str, Any]
         "dtype": str(shown.feature.dtype),
         "panels": [panel_name(shown, panel) for panel in shown.panels],
         "failed": failed,
-        "missing": missing,
-        "unasked": unasked,
+        "missing": [row for row in undone if ids[row] in asked],
+        "unasked": [row for row in undone if ids[row] not in asked],
     }
 
 
